@@ -1,0 +1,41 @@
+"""The ``edu-gateway`` command: each subcommand is a thin call of a library function.
+
+Subcommands are imported when they are used, so that ``edu-gateway version`` stays quick.
+Exit codes: 0 done, 1 done with findings, 2 wrong use.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+_COMMANDS = {
+    "demo": "gateway.cli.demo",
+    "run": "gateway.cli.run",
+    "translate": "gateway.cli.translate",
+    "package": "gateway.cli.package",
+    "keystore": "gateway.cli.keystore",
+    "messages": "gateway.cli.messages",
+    "simulate": "gateway.cli.simulate",
+    "version": "gateway.cli.version",
+}
+
+
+class _Lazy(click.Group):
+    """Finds ``command`` in the module of the same name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in _COMMANDS:
+            return None
+        command = importlib.import_module(_COMMANDS[name]).command
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """BEST/EDU archives on the eFormidling network."""

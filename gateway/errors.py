@@ -1,0 +1,315 @@
+"""Everything that can go wrong outside our own logic, as one tree.
+
+::
+
+    GatewayError
+    ├── MessageRefused            the message itself is at fault; the peer is told, no retry
+    │   ├── ReceiverMissing       3
+    │   ├── ReceiverNotOnNetwork  4
+    │   ├── CannotHandle          5
+    │   ├── PayloadMissing        8
+    │   ├── ReceiverUnknown       16
+    │   ├── PayloadUnreadable     Unknown, "Error parsing payload"
+    │   ├── ConversationConflict  Unknown
+    │   ├── TooLarge              Unknown
+    │   └── TranslationImpossible Unknown, with the field or file named
+    ├── RequestRefused            the SOAP request is refused as a whole: a Fault
+    ├── PackageError              a package that must not be handed on
+    │   ├── BadZip  BadSbd  BadContainer  UnsafeName  LimitExceeded
+    │   ├── WrongKey  DecryptionFailed
+    │   └── SignatureInvalid  DigestMismatch  FileMissing  SignerUntrusted
+    ├── Unavailable               try again later
+    │   ├── NetworkUnavailable  RegistryUnavailable  TokenUnavailable
+    │   ├── ArchiveUnreachable  ArchiveUnclear
+    │   ├── TransferUnclear  TransferFailed
+    │   └── StorageFull
+    └── NeedsOperator             nothing helps until a person does something
+        ├── NetworkRefused  RegistryRefused  TokenRefused
+        ├── ArchiveFault
+        └── ConfigurationError
+
+Each leaf says three things: what the peer is told (`receipt`), whether trying again
+helps (`retry`), and what the operator should do (`operator`). Texts for peers are
+Norwegian or byte-exact as the predecessor's (bestedu-soap 3.5); the rest is English.
+Messages of exceptions never hold titles, payloads or secrets.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from gateway.model import AppReceipt, ReceiptType, StatusMessage
+
+
+class Retry(StrEnum):
+    """Whether doing the same again can help."""
+
+    LATER = "later"
+    NEVER = "never"
+    AFTER_OPERATOR = "after operator"
+
+
+class GatewayError(Exception):
+    """Root of the tree. `detail` is for logs and operators, in English."""
+
+    retry = Retry.NEVER
+    code = "Unknown"
+    text = "Teknisk feil: kan ikke behandle melding"
+    operator = "Read the message's timeline; report it if the cause is not clear."
+
+    def __init__(self, detail: str = "", *, peer_text: str | None = None) -> None:
+        super().__init__(detail or self.text)
+        self.detail = detail or self.text
+        if peer_text is not None:
+            self.text = peer_text
+
+    @property
+    def receipt(self) -> AppReceipt:
+        """What the peer is told: type, code and text."""
+        return AppReceipt(ReceiptType.ERROR, (StatusMessage(self.code, self.text),))
+
+
+# --- the message itself is at fault ---------------------------------------------------
+
+
+class MessageRefused(GatewayError):
+    """The archive must change the message; it is answered ERROR at once."""
+
+    operator = "Nothing to do here; the sending archive was told why."
+
+
+class _Explained(MessageRefused):
+    """A known text, with a second message that says what it means here."""
+
+    explanation = ""
+
+    @property
+    def receipt(self) -> AppReceipt:
+        messages = [StatusMessage(self.code, self.text)]
+        if self.explanation:
+            messages.append(StatusMessage(self.code, self.explanation))
+        return AppReceipt(ReceiptType.ERROR, tuple(messages))
+
+
+class ReceiverMissing(_Explained):
+    code = "3"
+    text = "Mottakers organisasjonsnummer mangler"
+
+
+class ReceiverNotOnNetwork(_Explained):
+    code = "4"
+    text = "Ikke i stand til å sende melding til mottaker"
+    explanation = "Mottakeren er ikke tilknyttet eFormidlings meldingstjeneste (DPO)."
+
+
+class CannotHandle(_Explained):
+    code = "5"
+    text = "Kan ikke behandle melding"
+
+    def __init__(self, detail: str, *, explanation: str = "") -> None:
+        super().__init__(detail)
+        self.explanation = explanation
+
+
+class PayloadMissing(MessageRefused):
+    code = "8"
+    text = "Request has missing or empty payload"
+
+
+class ReceiverUnknown(MessageRefused):
+    code = "16"
+    text = "Fant ikke service record for identifikator"
+
+
+class PayloadUnreadable(MessageRefused):
+    text = "Error parsing payload"
+
+
+class ConversationConflict(MessageRefused):
+    """The same conversationId came before with other content."""
+
+    text = "Meldingen er mottatt tidligere med samme conversationId, men med annet innhold"
+
+
+class TooLarge(MessageRefused):
+    text = "Meldingen er større enn tillatt"
+
+
+class TranslationImpossible(MessageRefused):
+    """No arkivmelding (or Melding) can be made. `peer_text` names the field or file."""
+
+
+# --- the request as a whole -----------------------------------------------------------
+
+
+class RequestRefused(GatewayError):
+    """Answered with a SOAP Fault.
+
+    `fault_code` is ``Client`` or ``Server``; `name` is a short stable word for the
+    cause (``Doctype``, ``TooDeep``, ``XMLSyntaxError`` …).
+    """
+
+    def __init__(self, name: str, detail: str, *, fault_code: str = "Client") -> None:
+        super().__init__(detail)
+        self.name = name
+        self.fault_code = fault_code
+
+
+# --- packages -------------------------------------------------------------------------
+
+
+class PackageError(GatewayError):
+    """A package that must not be handed on. The original is kept for the operator.
+
+    The peer is told one generic text for everything after the key step, so that no
+    decryption oracle appears (dpo-packaging 5.7).
+    """
+
+    text = "Meldingen kunne ikke pakkes ut hos mottaker"
+    operator = "The original lies in quarantine; see `edu-gateway package inspect`."
+
+
+class BadZip(PackageError):
+    pass
+
+
+class BadSbd(PackageError):
+    """sbd.json cannot be used; `detail` names the member."""
+
+
+class BadContainer(PackageError):
+    """The ASiC-E container breaks its format."""
+
+
+class UnsafeName(PackageError):
+    """An entry name that no honest sender writes."""
+
+
+class LimitExceeded(PackageError):
+    """More entries, bytes or nesting than allowed."""
+
+
+class WrongKey(PackageError):
+    """Encrypted for a certificate that we do not hold the key of."""
+
+    retry = Retry.AFTER_OPERATOR
+    operator = (
+        "Configure the previous keystore beside the new one, or ask the sender to send "
+        "again; the sender used an old certificate."
+    )
+
+
+class DecryptionFailed(PackageError):
+    pass
+
+
+class SignatureInvalid(PackageError):
+    pass
+
+
+class DigestMismatch(PackageError):
+    pass
+
+
+class FileMissing(PackageError):
+    """A file that is listed in a manifest or in arkivmelding.xml is not there."""
+
+
+class SignerUntrusted(PackageError):
+    """The signature is sound but its certificate chain is not accepted."""
+
+
+# --- try again later ------------------------------------------------------------------
+
+
+class Unavailable(GatewayError):
+    """Somebody else is down or slow; nothing was decided."""
+
+    retry = Retry.LATER
+    text = "Midlertidig feil: prøv igjen senere"
+    operator = "Nothing yet; it is tried again by itself until the message's deadline."
+
+    def __init__(
+        self, detail: str = "", *, peer_text: str | None = None, retry_after: float | None = None
+    ) -> None:
+        super().__init__(detail, peer_text=peer_text)
+        self.retry_after = retry_after
+        """Seconds that the other side asked us to wait, when it said so."""
+
+
+class NetworkUnavailable(Unavailable):
+    pass
+
+
+class RegistryUnavailable(Unavailable):
+    pass
+
+
+class TokenUnavailable(Unavailable):
+    pass
+
+
+class ArchiveUnreachable(Unavailable):
+    """Nothing was handed over: refused connection, DNS, TLS, 503."""
+
+
+class ArchiveUnclear(Unavailable):
+    """The archive may have filed it: time-out, lost connection, unreadable answer."""
+
+
+class TransferUnclear(Unavailable):
+    """The bytes may have arrived; ask `Transport.outcome` before sending again."""
+
+
+class TransferFailed(Unavailable):
+    """The network dropped this transfer; a new one must be announced."""
+
+
+class StorageFull(Unavailable):
+    operator = "Free disk space or raise the quota; letters are refused meanwhile."
+
+
+# --- a person is needed ---------------------------------------------------------------
+
+
+class NeedsOperator(GatewayError):
+    """Trying again is of no use until something is changed."""
+
+    retry = Retry.AFTER_OPERATOR
+
+
+class NetworkRefused(NeedsOperator):
+    """The network understood us and said no."""
+
+    text = "Ikke i stand til å sende melding til mottaker"
+    operator = "Check rights, resource and organisation at the network."
+
+
+class RegistryRefused(NeedsOperator):
+    """401, 403 or a bad signature: our own trouble, never "receiver unknown"."""
+
+    operator = "Run `edu-gateway check`; the registry does not accept us or is not genuine."
+
+
+class TokenRefused(NeedsOperator):
+    operator = "Check client id, certificate, scopes, system user and the clock."
+
+
+class ArchiveFault(NeedsOperator):
+    """The archive answered with a Fault or an HTTP error status.
+
+    `fault_code` is the local part of the SOAP fault code, or ``HTTP 403``.
+    """
+
+    retry = Retry.LATER
+    operator = "Read the fault text; it comes from the archive."
+
+    def __init__(self, fault_code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.fault_code = fault_code
+
+
+class ConfigurationError(NeedsOperator):
+    """A setting is missing or wrong; `detail` names it."""
+
+    operator = "Correct the setting that is named and start again."

@@ -1,0 +1,156 @@
+"""The contracts that really vary: networks, archives, and where addresses come from.
+
+The engine knows only these. Times-out, retries inside one call and protocol details are
+the adapter's; what a failure means for a letter is in the error it raises
+(`gateway.errors`): every method raises only `GatewayError` leaves for trouble outside
+the process.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import BinaryIO, Protocol
+
+from gateway.model import AppReceipt, Content, Envelope, Melding, Recipient
+
+
+class Spool(Protocol):
+    """Where content goes while it arrives, before anybody knows what it is."""
+
+    def create(self) -> SpoolWriter:
+        """A new, private, empty piece of content."""
+
+
+class SpoolWriter(Protocol):
+    """One piece of content being written."""
+
+    def write(self, data: bytes, /) -> object:
+        """Append; raises `StorageFull` when the disk or quota is."""
+
+    def commit(self) -> Content:
+        """Make what was written durable (fsync, name) and return it."""
+
+    def discard(self) -> None:
+        """Forget it; harmless after `commit` was not reached, and when repeated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """One package ready to travel. `content` is the finished Altinn zip.
+
+    `reference` is the transport reference (altinn-transport 4: R1-R8) and stays the same
+    for every attempt. `md5` is 32 lower-case hex digits over the same bytes.
+    """
+
+    sender: str
+    receiver: str
+    reference: str
+    content: Content
+    md5: str
+    filename: str = "sbd.zip"
+
+
+class TransferState(StrEnum):
+    """Where a transfer that we announced stands."""
+
+    ANNOUNCED = "announced"
+    UPLOADING = "uploading"
+    PROCESSING = "processing"
+    AVAILABLE = "available"
+    FETCHED = "fetched"
+    FAILED = "failed"
+    GONE = "gone"
+
+    @property
+    def uploaded(self) -> bool:
+        """The network has all bytes and has not refused them."""
+        return self in (
+            TransferState.PROCESSING,
+            TransferState.AVAILABLE,
+            TransferState.FETCHED,
+            TransferState.GONE,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A package waiting for us. `reoffered`: its download was begun before."""
+
+    transfer_id: str
+    sender: str
+    receiver: str
+    reference: str | None
+    created: datetime | None
+    size: int | None = None
+    md5: str | None = None
+    reoffered: bool = False
+
+
+class Transport(Protocol):
+    """A network that carries packages between organisations.
+
+    Parties are nine-digit organisation numbers.
+    """
+
+    name: str
+
+    def announce(self, parcel: Parcel) -> str:
+        """Tell the network that a package will come; its transfer id.
+
+        The caller stores the id durably before it calls `upload`, so that a crash in
+        between never makes a second package (altinn-transport 6.3).
+        """
+
+    def upload(self, transfer_id: str, parcel: Parcel) -> None:
+        """Send the bytes. Raises `TransferUnclear` when only `outcome` can tell."""
+
+    def outcome(self, transfer_id: str, sender: str) -> TransferState:
+        """What the network says of a transfer that `sender` announced."""
+
+    def pending(self, party: str) -> list[Offer]:
+        """Packages waiting for `party`, oldest first, foreign channels left out."""
+
+    def fetch(self, offer: Offer, target: BinaryIO) -> int:
+        """Write the package to `target`; bytes written. Verified against `offer.md5`."""
+
+    def acknowledge(self, offer: Offer) -> None:
+        """Tell the network that we have it durably. Repeating is harmless."""
+
+
+class Addresses(Protocol):
+    """The address registry."""
+
+    def find(self, orgnr: str, process: str | None = None) -> Recipient:
+        """The one record that decides how `orgnr` is reached.
+
+        Without `process`, as BEST/EDU asks: the default process (registry 1.7).
+        Raises `ReceiverUnknown` when there is none, `RegistryUnavailable` or
+        `RegistryRefused` when nobody can say.
+        """
+
+    def name(self, orgnr: str) -> str | None:
+        """The organisation's name; None when it cannot be found. Never raises."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A PutMessage for an archive."""
+
+    envelope: Envelope
+    payload: Melding | AppReceipt
+
+
+class Archive(Protocol):
+    """An archive that takes letters and receipts."""
+
+    name: str
+
+    def put_message(self, delivery: Delivery) -> AppReceipt | None:
+        """Hand it over; the archive's answer, None when it answered without a result.
+
+        Raises `ArchiveUnreachable` (nothing was handed over), `ArchiveUnclear` (it may
+        have been filed: time-out, connection lost, unreadable answer) or
+        `ArchiveFault` (a SOAP Fault or an HTTP error status).
+        """
