@@ -1,0 +1,1 @@
+"""BEST/EDU XML: requests read as a stream, payload forms, receipts, writing."""
