@@ -1,0 +1,166 @@
+"""What each fact means for each kind of message: the whole status logic as one table.
+
+Pure: a message's kind and a fact go in, a status and actions come out. Who learns facts
+and carries actions out is `gateway.engine`.
+
+The rules are decisions 7-12 of the design; sources are registry-and-statuses 2-5 and
+bestedu-soap 5.7-5.14. Three of them shape the table:
+
+* every outgoing letter ends in exactly one AppReceipt to our archive: the receiver's
+  kvittering, or one that we make (`Action.TELL_ARCHIVE`);
+* every incoming letter ends in exactly one kvittering to its sender: the archive's own
+  AppReceipt, or one that we make (`Action.SEND_KVITTERING`);
+* nothing answers a receipt with a receipt, and a status has no statuses of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from types import MappingProxyType
+
+from gateway.model import Status
+
+
+class Sort(StrEnum):
+    """The sorts of message that have a life of their own."""
+
+    LETTER_OUT = "letter out"
+    LETTER_IN = "letter in"
+    RECEIPT_OUT = "receipt out"
+    RECEIPT_IN = "receipt in"
+    NOTICE = "notice"
+    STATUS_OUT = "status out"
+
+
+class Fact(StrEnum):
+    """Something that we have learnt for certain."""
+
+    ACCEPTED = "durably stored, from the archive or from ourselves"
+    SENT = "the network has the package"
+    REPORTED_MOTTATT = "the receiver's system says that it has it"
+    REPORTED_LEVERT = "the receiver's system says that its archive has it"
+    KVITTERING_ACCEPTED = "the receiving archive has filed it"
+    KVITTERING_REFUSED = "the receiving archive has refused it"
+    UNSENDABLE = "it can never be sent"
+    ARRIVED = "durably stored, from the network"
+    FILED = "our archive has taken it"
+    REJECTED = "our archive has refused it"
+    UNDELIVERABLE = "it can never be handed to our archive"
+    EXPIRED = "its deadline has passed"
+
+
+class Action(StrEnum):
+    """What has to be done because of a fact, in the same transaction or as a job."""
+
+    SEND = "hand it to the network"
+    DELIVER = "hand it to the archive"
+    STATUS_MOTTATT = "send status MOTTATT to its sender"
+    STATUS_LEVERT = "send status LEVERT to its sender"
+    SEND_KVITTERING = "send its sender an arkivmelding_kvittering, unless one was sent"
+    TELL_ARCHIVE = "give our archive an AppReceipt ERROR, unless it has one"
+    ALERT = "call a person"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The consequence of a fact: an entry in the timeline, and what to do."""
+
+    status: Status | None = None
+    actions: tuple[Action, ...] = ()
+
+
+_REPORTS = {
+    Fact.SENT: Step(Status.SENDT),
+    Fact.REPORTED_MOTTATT: Step(Status.MOTTATT),
+    Fact.REPORTED_LEVERT: Step(Status.LEVERT),
+}
+
+TABLE: Mapping[Sort, Mapping[Fact, Step]] = MappingProxyType(
+    {
+        Sort.LETTER_OUT: {
+            Fact.ACCEPTED: Step(Status.OPPRETTET, (Action.SEND,)),
+            **_REPORTS,
+            Fact.KVITTERING_ACCEPTED: Step(Status.LEST),
+            Fact.KVITTERING_REFUSED: Step(Status.FEIL),
+            Fact.UNSENDABLE: Step(Status.FEIL, (Action.TELL_ARCHIVE, Action.ALERT)),
+            Fact.EXPIRED: Step(Status.LEVETID_UTLOPT, (Action.TELL_ARCHIVE,)),
+        },
+        Sort.LETTER_IN: {
+            Fact.ARRIVED: Step(Status.INNKOMMENDE_MOTTATT, (Action.STATUS_MOTTATT, Action.DELIVER)),
+            Fact.FILED: Step(Status.INNKOMMENDE_LEVERT, (Action.STATUS_LEVERT,)),
+            Fact.REJECTED: Step(Status.FEIL, (Action.SEND_KVITTERING, Action.ALERT)),
+            Fact.UNDELIVERABLE: Step(Status.FEIL, (Action.SEND_KVITTERING, Action.ALERT)),
+            Fact.EXPIRED: Step(Status.LEVETID_UTLOPT, (Action.SEND_KVITTERING,)),
+        },
+        Sort.RECEIPT_OUT: {
+            Fact.ACCEPTED: Step(Status.OPPRETTET, (Action.SEND,)),
+            **_REPORTS,
+            Fact.UNSENDABLE: Step(Status.FEIL, (Action.ALERT,)),
+            Fact.EXPIRED: Step(Status.LEVETID_UTLOPT, (Action.ALERT,)),
+        },
+        Sort.RECEIPT_IN: {
+            Fact.ARRIVED: Step(Status.INNKOMMENDE_MOTTATT, (Action.STATUS_MOTTATT, Action.DELIVER)),
+            Fact.FILED: Step(Status.INNKOMMENDE_LEVERT, (Action.STATUS_LEVERT,)),
+            Fact.REJECTED: Step(Status.FEIL, (Action.ALERT,)),
+            Fact.UNDELIVERABLE: Step(Status.FEIL, (Action.ALERT,)),
+            # A late receipt is evidence and is still delivered (design, decision 10).
+            Fact.EXPIRED: Step(),
+        },
+        Sort.NOTICE: {
+            Fact.ACCEPTED: Step(Status.OPPRETTET, (Action.DELIVER,)),
+            Fact.FILED: Step(Status.INNKOMMENDE_LEVERT),
+            Fact.REJECTED: Step(Status.FEIL, (Action.ALERT,)),
+            Fact.UNDELIVERABLE: Step(Status.FEIL, (Action.ALERT,)),
+            Fact.EXPIRED: Step(),
+        },
+        Sort.STATUS_OUT: {
+            Fact.ACCEPTED: Step(Status.OPPRETTET, (Action.SEND,)),
+            Fact.SENT: Step(Status.SENDT),
+            Fact.UNSENDABLE: Step(Status.FEIL),
+            Fact.EXPIRED: Step(Status.LEVETID_UTLOPT),
+        },
+    }
+)
+
+
+def step(sort: Sort, fact: Fact) -> Step:
+    """What `fact` means for a message of `sort`; nothing when the table is silent."""
+    return TABLE[sort].get(fact, Step())
+
+
+_STRENGTH = (
+    Status.FEIL,
+    Status.LEST,
+    Status.LEVERT,
+    Status.INNKOMMENDE_LEVERT,
+    Status.LEVETID_UTLOPT,
+    Status.MOTTATT,
+    Status.SENDT,
+    Status.INNKOMMENDE_MOTTATT,
+    Status.OPPRETTET,
+    Status.ANNET,
+)
+
+
+def derived_state(statuses: Iterable[Status]) -> Status:
+    """The one status that a timeline amounts to, whatever the order of arrival.
+
+    Precedence of registry-and-statuses 2.4: ``LEVERT`` is stronger evidence than an
+    expiry, and a refusal after delivery is normal.
+    """
+    return min(statuses, key=_STRENGTH.index, default=Status.OPPRETTET)
+
+
+FIRST_RETRY = timedelta(seconds=20)
+LONGEST_RETRY = timedelta(hours=1)
+
+
+def retry_after(failures: int, first: timedelta = FIRST_RETRY) -> timedelta:
+    """How long to wait after the `failures`-th failure: 20 s, times three, at most 1 h.
+
+    The predecessor's schedule (registry-and-statuses 5.2); it ends at the deadline.
+    """
+    return min(first * 3 ** min(failures - 1, 8), LONGEST_RETRY)

@@ -1,0 +1,195 @@
+"""The settings of one gateway: a TOML file, secrets from files or the environment.
+
+Errors are collected and reported together, each with the key that is wrong. Every key
+is described in `docs/settings.md`.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from gateway.errors import ConfigurationError
+
+DEFAULT_PROCESS = "urn:no:difi:profile:arkivmelding:administrasjon:ver1.0"
+GIB = 1024**3
+
+
+@dataclass(frozen=True, slots=True)
+class Organisation:
+    """Whom the gateway speaks for, and the key that proves it."""
+
+    orgnr: str
+    keystore: Path
+    keystore_password: str = field(repr=False)
+    keystore_alias: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """The address that the archive calls."""
+
+    host: str = "127.0.0.1"
+    port: int = 9093
+    public_url: str | None = None
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    max_request_bytes: int = 2 * GIB
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveSystem:
+    """The archive that gets the letters."""
+
+    dialect: str
+    url: str
+    auth: str = "none"
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    domain: str | None = None
+    timeout: float = 300.0
+    ca_file: Path | None = None
+    proxy: str | None = None
+    appreceipt_parties: str | None = None
+    return_ok_on_empty_payload: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """eFormidling: where it is and who we are there."""
+
+    token_url: str
+    token_audience: str
+    exchange_url: str
+    broker_url: str
+    registry_url: str
+    client_id: str
+    resource: str = "eformidling-dpo-meldingsutveksling"
+    system_user: str | None = None
+    registry_signed: bool = True
+    poll_seconds: float = 15.0
+    channel: str | None = None
+    rate_limits: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Messages:
+    """What happens to letters."""
+
+    profile: str = "faithful"
+    switches: Mapping[str, bool] = field(default_factory=dict)
+    process: str = DEFAULT_PROCESS
+    ttl_hours: float = 24.0
+    max_letter_bytes: int = GIB
+    fallback_sender: str = "999999999"
+    retry_seconds: float = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything; `folder` holds the database and the blobs."""
+
+    organisation: Organisation
+    archive: ArchiveSystem
+    network: Network
+    folder: Path = Path("data")
+    listen: Listen = Listen()
+    messages: Messages = Messages()
+
+
+_SECTIONS = {
+    "organisation": Organisation,
+    "archive": ArchiveSystem,
+    "network": Network,
+    "listen": Listen,
+    "messages": Messages,
+}
+
+
+def load_settings(path: Path, environment: Mapping[str, str] = os.environ) -> Settings:
+    """Read a ``gateway.toml``.
+
+    A secret ``password`` may instead be given as ``password_file``, or in the
+    environment as ``EDU_GATEWAY_<SECTION>_<KEY>``, which wins over the file. Relative
+    paths are under the file's folder. Raises `ConfigurationError` naming every key that
+    is missing, unknown or of the wrong type.
+    """
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{path}: {error}") from error
+    problems: list[str] = []
+    folder = raw.pop("folder", "data")
+    values: dict[str, Any] = {"folder": path.parent / folder}
+    for name, cls in _SECTIONS.items():
+        section = raw.pop(name, {})
+        if not isinstance(section, dict):
+            problems.append(f"{name}: must be a table")
+            continue
+        values[name] = _section(name, cls, section, path.parent, environment, problems)
+    problems += [f"{name}: not a known key" for name in raw]
+    if problems:
+        raise ConfigurationError(f"{path}: " + "; ".join(problems))
+    return Settings(**values)
+
+
+def _section(
+    name: str,
+    cls: Any,
+    section: dict[str, Any],
+    base: Path,
+    environment: Mapping[str, str],
+    problems: list[str],
+) -> Any:
+    hints = get_type_hints(cls)
+    values: dict[str, Any] = {}
+    for one in fields(cls):
+        key = one.name
+        given = section.pop(key, None)
+        if f"{key}_file" in section:
+            file = base / section.pop(f"{key}_file")
+            try:
+                given = file.read_text(encoding="utf-8").strip()
+            except OSError as error:
+                problems.append(f"{name}.{key}_file: {error.strerror}")
+                continue
+        given = environment.get(f"EDU_GATEWAY_{name}_{key}".upper(), given)
+        if given is None:
+            if one.default is MISSING and one.default_factory is MISSING:
+                problems.append(f"{name}.{key}: missing")
+            continue
+        try:
+            values[key] = _convert(hints[key], given, base)
+        except (TypeError, ValueError) as error:
+            problems.append(f"{name}.{key}: {error}")
+    problems += [f"{name}.{key}: not a known key" for key in section]
+    return None if problems else cls(**values)
+
+
+def _convert(hint: Any, given: Any, base: Path) -> Any:
+    text = str(hint)
+    if "Path" in text:
+        return base / str(given)
+    if "Mapping" in text:
+        if not isinstance(given, dict) or not all(isinstance(v, bool) for v in given.values()):
+            raise TypeError("must be a table of true/false")
+        return given
+    if "bool" in text:
+        if isinstance(given, str):
+            given = {"true": True, "false": False}.get(given.lower(), given)
+        if not isinstance(given, bool):
+            raise TypeError("must be true or false")
+        return given
+    if "int" in text:
+        return int(given)
+    if "float" in text:
+        return float(given)
+    if not isinstance(given, str):
+        raise TypeError("must be text")
+    return given

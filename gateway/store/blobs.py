@@ -1,0 +1,163 @@
+"""Content in files: written, synced, then named; nothing half-written has a name.
+
+::
+
+    blobs/incoming/<key>      being written; leftovers are swept at start
+    blobs/<k>/<key>           complete and synced
+
+A key is 32 random hex digits, never anything that a sender chose.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import secrets
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from gateway.errors import StorageFull
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """A `gateway.model.Content` in a file of the blob store."""
+
+    key: str
+    size: int
+    sha256: str
+    path: Path
+
+    def open(self) -> BinaryIO:
+        return self.path.open("rb")
+
+
+class BlobStore:
+    """The blobs of one gateway; also its `gateway.ports.Spool`.
+
+    What nobody keeps is released: the SOAP side writes documents before anybody knows
+    whether the letter is accepted. `keep` says that rows refer to them.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._incoming = folder / "incoming"
+        self._incoming.mkdir(parents=True, exist_ok=True)
+        self._kept: set[str] = set()
+        self._lock = threading.Lock()
+
+    def create(self) -> BlobWriter:
+        """A new piece of content."""
+        key = secrets.token_hex(16)
+        target = self.folder / key[:2] / key
+        return BlobWriter(key, self._incoming / key, target)
+
+    def content(self, key: str, size: int, sha256: str) -> Blob:
+        """The blob that a row names; whether it exists shows when it is opened."""
+        return Blob(key, size, sha256, self.folder / key[:2] / key)
+
+    def keep(self, contents: Iterable[object]) -> None:
+        """Say, before committing, that rows will refer to these."""
+        with self._lock:
+            self._kept.update(one.key for one in contents if isinstance(one, Blob))
+
+    def release(self, contents: Iterable[object]) -> None:
+        """Delete those that nobody kept. Repeating is harmless."""
+        for one in contents:
+            if not isinstance(one, Blob):
+                continue
+            with self._lock:
+                kept = one.key in self._kept
+                self._kept.discard(one.key)
+            if not kept:
+                one.path.unlink(missing_ok=True)
+
+    def delete(self, key: str) -> None:
+        """Remove a blob whose rows are gone."""
+        (self.folder / key[:2] / key).unlink(missing_ok=True)
+
+    def sweep(self, is_known: Callable[[list[str]], set[str]]) -> int:
+        """Remove what a killed process left: call at start, before anything writes.
+
+        `is_known` is given keys and returns those that rows refer to. Returns how many
+        files were removed.
+        """
+        removed = 0
+        for leftover in self._incoming.iterdir():
+            leftover.unlink()
+            removed += 1
+        for folder in self.folder.iterdir():
+            if folder == self._incoming or not folder.is_dir():
+                continue
+            keys = [path.name for path in folder.iterdir()]
+            for key in set(keys) - is_known(keys):
+                (folder / key).unlink()
+                removed += 1
+        return removed
+
+
+class BlobWriter:
+    """One blob being written."""
+
+    def __init__(self, key: str, part: Path, target: Path) -> None:
+        self._key = key
+        self._part = part
+        self._target = target
+        self._digest = hashlib.sha256()
+        self._size = 0
+        self._file: BinaryIO | None = part.open("xb")
+
+    def write(self, data: bytes, /) -> int:
+        assert self._file is not None, "written after commit or discard"
+        try:
+            self._file.write(data)
+        except OSError as error:
+            raise _explain(error) from error
+        self._digest.update(data)
+        self._size += len(data)
+        return len(data)
+
+    def commit(self) -> Blob:
+        assert self._file is not None, "committed after commit or discard"
+        try:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+            self._target.parent.mkdir(exist_ok=True)
+            self._part.rename(self._target)
+            _sync_folder(self._target.parent)
+        except OSError as error:
+            raise _explain(error) from error
+        self._file = None
+        return Blob(self._key, self._size, self._digest.hexdigest(), self._target)
+
+    def discard(self) -> None:
+        if self._file is not None:
+            with contextlib.suppress(OSError):  # closing flushes, and the disk may be full
+                self._file.close()
+            self._file = None
+            self._part.unlink(missing_ok=True)
+
+
+def _explain(error: OSError) -> Exception:
+    if error.errno in _FULL:
+        return StorageFull(f"the blob store cannot take more: {error.strerror}")
+    return error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new name itself durable; Windows has no such call and needs none."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

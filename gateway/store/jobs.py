@@ -1,0 +1,124 @@
+"""Work to be done on messages, claimed with a lease.
+
+``due`` means both "not before" and "the lease ends": a worker that dies simply lets its
+job become due again, and no reaper is needed (performance 0, decision 3).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from gateway.store.tables import job, transfer
+
+
+class Task(StrEnum):
+    """What is to be done with a message."""
+
+    SEND = "send"
+    DELIVER = "deliver"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A claimed job. It is ours only while the row's attempt is `attempt`."""
+
+    id: int
+    message: int
+    task: Task
+    attempt: int
+    failures: int
+
+
+def add(tx: Connection, message: int, task: Task, due: datetime) -> None:
+    """Ask for `task`; harmless when it was asked for before."""
+    known = tx.execute(
+        sa.select(job.c.id).where(job.c.message == message, job.c.task == task)
+    ).first()
+    if known is None:
+        tx.execute(job.insert().values(message=message, task=task, due=due))
+
+
+def claim(
+    tx: Connection, task: Task, now: datetime, *, lease: timedelta, limit: int = 1
+) -> list[Job]:
+    """Take due jobs for the time of `lease`, the longest waiting first."""
+    rows = tx.execute(
+        sa.select(job)
+        .where(job.c.due <= now, job.c.task == task)
+        .order_by(job.c.due)
+        .limit(sa.literal_column(str(int(limit))))
+        .with_for_update(skip_locked=True)
+    ).all()
+    claimed = [
+        Job(row.id, row.message, Task(row.task), row.attempt + 1, row.failures) for row in rows
+    ]
+    if claimed:
+        tx.execute(
+            job.update()
+            .where(job.c.id.in_([one.id for one in claimed]))
+            .values(due=now + lease, attempt=job.c.attempt + 1)
+        )
+    return claimed
+
+
+def finish(tx: Connection, done: Job) -> bool:
+    """Mark it done; False when the lease was lost and somebody else has it."""
+    return _update(tx, done, due=None, problem=None)
+
+
+def postpone(tx: Connection, failed: Job, due: datetime, problem: str) -> bool:
+    """Try again at `due`; False when the lease was lost."""
+    return _update(tx, failed, due=due, problem=problem, failures=failed.failures + 1)
+
+
+def defer(tx: Connection, waiting: Job, due: datetime) -> bool:
+    """Look again at `due`; not a failure."""
+    return _update(tx, waiting, due=due)
+
+
+def wake(tx: Connection, message: int, task: Task, due: datetime) -> None:
+    """Make a job due again, whatever became of it."""
+    tx.execute(job.update().where(job.c.message == message, job.c.task == task).values(due=due))
+
+
+def waiting(tx: Connection) -> dict[Task, int]:
+    """How many jobs of each task are not done."""
+    rows = tx.execute(
+        sa.select(job.c.task, sa.func.count()).where(job.c.due.isnot(None)).group_by(job.c.task)
+    )
+    return {Task(task): count for task, count in rows}
+
+
+def open_transfer(tx: Connection, message: int) -> str | None:
+    """The transfer that carries this message's package, if one was announced."""
+    return tx.execute(
+        sa.select(transfer.c.transfer_id)
+        .where(transfer.c.message == message, transfer.c.abandoned.is_(None))
+        .order_by(transfer.c.created.desc())
+        .limit(1)
+    ).scalar()
+
+
+def announce_transfer(tx: Connection, message: int, transfer_id: str, now: datetime) -> None:
+    """Remember the transfer id between announcing and uploading (altinn-transport 6.3)."""
+    tx.execute(transfer.insert().values(transfer_id=transfer_id, message=message, created=now))
+
+
+def close_transfer(tx: Connection, transfer_id: str, now: datetime, *, uploaded: bool) -> None:
+    """Record that the network has the package, or that this transfer is dead."""
+    column = "uploaded" if uploaded else "abandoned"
+    tx.execute(
+        transfer.update().where(transfer.c.transfer_id == transfer_id).values(**{column: now})
+    )
+
+
+def _update(tx: Connection, ours: Job, **columns: object) -> bool:
+    result = tx.execute(
+        job.update().where(job.c.id == ours.id, job.c.attempt == ours.attempt).values(**columns)
+    )
+    return result.rowcount == 1

@@ -1,0 +1,224 @@
+"""Messages with their documents and their timeline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Row
+from sqlalchemy.exc import IntegrityError
+
+from gateway.model import (
+    AppReceipt,
+    Direction,
+    Document,
+    Event,
+    Loss,
+    Outcome,
+    ReceiptType,
+    Status,
+    StatusMessage,
+)
+from gateway.store.blobs import BlobStore
+from gateway.store.tables import document, event, message
+
+
+class Kind(StrEnum):
+    """What a message is."""
+
+    LETTER = "letter"
+    RECEIPT = "receipt"
+    """An AppReceipt or arkivmelding_kvittering that one archive sends the other."""
+    STATUS = "status"
+    """A status SBD of ours."""
+    NOTICE = "notice"
+    """An AppReceipt that we make for our own archive; it never saw the network."""
+    OTHER = "other"
+    """Something that is not for the archive, kept for pick-up."""
+
+
+class Role(StrEnum):
+    """What a document is in its message."""
+
+    METADATA = "metadata"
+    """arkivmelding.xml"""
+    FILE = "file"
+    PACKAGE = "package"
+    """The finished package, identical for every attempt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One row of ``message``. `id` is None until it is stored."""
+
+    direction: Direction
+    kind: Kind
+    message_id: str
+    conversation_id: str
+    sender: str
+    receiver: str
+    created: datetime
+    state: Status = Status.OPPRETTET
+    archive_conversation_id: str | None = None
+    sender_ref: str | None = None
+    receiver_ref: str | None = None
+    process: str | None = None
+    document_type: str | None = None
+    related_to: str | None = None
+    status_value: str | None = None
+    channel: str | None = None
+    transport_ref: str | None = None
+    security_level: int | None = None
+    reference: str | None = None
+    receipt: AppReceipt | None = None
+    losses: tuple[Loss, ...] = ()
+    warnings: tuple[str, ...] = ()
+    signature: dict[str, Any] | None = None
+    content_hash: str | None = None
+    duplicate_key: str | None = None
+    expires: datetime | None = None
+    id: int | None = field(default=None)
+
+    @property
+    def row_id(self) -> int:
+        """The id of a stored message."""
+        assert self.id is not None, "the message is not stored yet"
+        return self.id
+
+
+class Duplicate(Exception):
+    """A message with the same `Message.duplicate_key` is there already."""
+
+
+def add(tx: Connection, new: Message) -> Message:
+    """Store `new`; the same with its id. Raises `Duplicate`; the transaction lives on."""
+    values = {
+        **asdict(new),
+        "receipt": _receipt_to_json(new.receipt),
+        "losses": [asdict(loss) for loss in new.losses],
+        "warnings": list(new.warnings),
+    }
+    del values["id"]
+    try:
+        with tx.begin_nested():
+            result = tx.execute(message.insert().values(**values))
+    except IntegrityError as error:
+        if new.duplicate_key and find(tx, message.c.duplicate_key == new.duplicate_key):
+            raise Duplicate(new.duplicate_key) from error
+        raise
+    (row_id,) = result.inserted_primary_key or (None,)
+    return replace(new, id=row_id)
+
+
+def get(tx: Connection, row_id: int) -> Message:
+    """The message with this row id. Raises LookupError."""
+    found = find(tx, message.c.id == row_id)
+    if found is None:
+        raise LookupError(f"message {row_id} is not stored")
+    return found
+
+
+def find(tx: Connection, *where: sa.ColumnElement[bool]) -> Message | None:
+    """The oldest message that fulfils all conditions on `tables.message`."""
+    row = tx.execute(sa.select(message).where(*where).order_by(message.c.id).limit(1)).first()
+    return None if row is None else _from_row(row)
+
+
+def select(tx: Connection, *where: sa.ColumnElement[bool], limit: int = 1000) -> list[Message]:
+    """Messages that fulfil all conditions, newest first."""
+    rows = tx.execute(sa.select(message).where(*where).order_by(message.c.id.desc()).limit(limit))
+    return [_from_row(row) for row in rows]
+
+
+def change(tx: Connection, row_id: int, **columns: Any) -> None:
+    """Set columns of a stored message."""
+    tx.execute(message.update().where(message.c.id == row_id).values(**columns))
+
+
+def add_event(tx: Connection, row_id: int, new: Event) -> None:
+    """Append to the timeline."""
+    tx.execute(
+        event.insert().values(
+            message=row_id, at=new.at, status=new.status, description=new.description
+        )
+    )
+
+
+def events(tx: Connection, row_id: int) -> list[Event]:
+    """The timeline, in the order in which things were learnt."""
+    rows = tx.execute(sa.select(event).where(event.c.message == row_id).order_by(event.c.id))
+    return [Event(row.at, Status(row.status), row.description) for row in rows]
+
+
+def add_documents(
+    tx: Connection, row_id: int, documents: Iterable[Document], role: Role = Role.FILE
+) -> None:
+    """Attach documents whose content lies in the blob store."""
+    values = [
+        {
+            "message": row_id,
+            "role": role,
+            "position": position,
+            "filename": one.filename,
+            "mime_type": one.mime_type,
+            "title": one.title,
+            "blob": one.content.key,  # type: ignore[attr-defined]
+            "size": one.content.size,
+            "sha256": one.content.sha256,
+        }
+        for position, one in enumerate(documents, start=1)
+    ]
+    if values:
+        tx.execute(document.insert(), values)
+
+
+def documents(tx: Connection, row_id: int, blobs: BlobStore, *roles: Role) -> tuple[Document, ...]:
+    """The documents of a message, metadata first, else in their order."""
+    rows = tx.execute(
+        sa.select(document)
+        .where(document.c.message == row_id, document.c.role.in_(roles))
+        .order_by(document.c.role != Role.METADATA, document.c.position)
+    )
+    return tuple(
+        Document(
+            row.filename, row.mime_type, blobs.content(row.blob, row.size, row.sha256), row.title
+        )
+        for row in rows
+    )
+
+
+def blob_keys(tx: Connection, keys: Sequence[str]) -> set[str]:
+    """Those of `keys` that some message refers to."""
+    rows = tx.execute(sa.select(document.c.blob).where(document.c.blob.in_(keys)))
+    return set(rows.scalars())
+
+
+def _receipt_to_json(receipt: AppReceipt | None) -> Any:
+    if receipt is None:
+        return None
+    return {"type": receipt.type, "messages": [[m.code, m.text] for m in receipt.messages]}
+
+
+def _receipt_from_json(value: Any) -> AppReceipt | None:
+    if value is None:
+        return None
+    return AppReceipt(
+        ReceiptType(value["type"]), tuple(StatusMessage(*one) for one in value["messages"])
+    )
+
+
+def _from_row(row: Row[Any]) -> Message:
+    values = dict(row._mapping)
+    values["direction"] = Direction(values["direction"])
+    values["kind"] = Kind(values["kind"])
+    values["state"] = Status(values["state"])
+    values["receipt"] = _receipt_from_json(values["receipt"])
+    values["losses"] = tuple(
+        Loss(**{**one, "outcome": Outcome(one["outcome"])}) for one in values["losses"] or ()
+    )
+    values["warnings"] = tuple(values["warnings"] or ())
+    return Message(**values)

@@ -1,0 +1,148 @@
+"""The tables. Times are UTC; content is named by blob key, never stored in a column."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+from sqlalchemy.engine import Dialect
+
+
+class Instant(TypeDecorator[datetime]):
+    """A point in time as sortable text: ``2026-11-24T08:15:30.000000Z``.
+
+    The same on every database, and readable for a person with a SQL prompt.
+    """
+
+    impl = String(27)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a time without zone cannot be stored")
+        return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        return None if value is None else datetime.fromisoformat(value)
+
+
+metadata = MetaData()
+
+message = Table(
+    "message",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("direction", String(8), nullable=False),
+    Column("kind", String(8), nullable=False),
+    Column("message_id", String(36), nullable=False),
+    Column("conversation_id", String(36), nullable=False),
+    # What the archive called the conversation; the network wants a UUID (design 7).
+    Column("archive_conversation_id", Text),
+    Column("sender", String(35), nullable=False),
+    Column("receiver", String(35), nullable=False),
+    Column("sender_ref", Text),
+    Column("receiver_ref", Text),
+    Column("process", Text),
+    Column("document_type", Text),
+    Column("related_to", String(36)),
+    Column("status_value", String(20)),
+    Column("channel", String(25)),
+    Column("transport_ref", Text),
+    Column("security_level", Integer),
+    Column("reference", Text),
+    Column("receipt", JSON),
+    Column("losses", JSON),
+    Column("warnings", JSON),
+    Column("signature", JSON),
+    Column("content_hash", String(64)),
+    # Unique where a second message would be a duplicate, null elsewhere (design 6, 11).
+    Column("duplicate_key", Text, unique=True),
+    Column("state", String(20), nullable=False),
+    Column("created", Instant, nullable=False),
+    Column("expires", Instant),
+    Index("message_by_message_id", "message_id"),
+    Index("message_by_conversation", "conversation_id"),
+    Index("message_by_archive_conversation", "archive_conversation_id"),
+    Index("message_by_related", "related_to"),
+)
+
+document = Table(
+    "document",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("message", ForeignKey("message.id"), nullable=False, index=True),
+    Column("role", String(8), nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("filename", Text, nullable=False),
+    Column("mime_type", Text, nullable=False),
+    Column("title", Text),
+    Column("blob", String(64), nullable=False, index=True),
+    Column("size", Integer, nullable=False),
+    Column("sha256", String(64), nullable=False),
+)
+
+event = Table(
+    "event",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("message", ForeignKey("message.id"), nullable=False, index=True),
+    Column("at", Instant, nullable=False),
+    Column("status", String(20), nullable=False),
+    Column("description", Text),
+)
+
+job = Table(
+    "job",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("message", ForeignKey("message.id"), nullable=False),
+    Column("task", String(8), nullable=False),
+    # Next attempt, or the end of the lease while somebody works on it; null = done.
+    Column("due", Instant),
+    # Counts claims; a worker whose attempt is no longer the row's has lost its lease.
+    Column("attempt", Integer, nullable=False, default=0),
+    Column("failures", Integer, nullable=False, default=0),
+    Column("problem", Text),
+    UniqueConstraint("message", "task"),
+)
+Index(
+    "job_due", job.c.due, sqlite_where=job.c.due.isnot(None), postgresql_where=job.c.due.isnot(None)
+)
+
+transfer = Table(
+    "transfer",
+    metadata,
+    Column("transfer_id", String(64), primary_key=True),
+    Column("message", ForeignKey("message.id"), nullable=False, index=True),
+    Column("created", Instant, nullable=False),
+    Column("uploaded", Instant),
+    # The network dropped it; another one carries the package.
+    Column("abandoned", Instant),
+)
+
+arrival = Table(
+    "arrival",
+    metadata,
+    Column("transfer_id", String(64), primary_key=True),
+    Column("party", String(35), nullable=False),
+    Column("state", String(12), nullable=False),
+    Column("seen", Instant, nullable=False),
+    Column("failures", Integer, nullable=False, default=0),
+    Column("problem", Text),
+    Column("quarantine", String(64)),
+)
