@@ -8,6 +8,7 @@ the process.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -21,6 +22,9 @@ class Spool(Protocol):
 
     def create(self) -> SpoolWriter:
         """A new, private, empty piece of content."""
+
+    def release(self, contents: Iterable[Content], /) -> None:
+        """Delete committed content that nobody has claimed; repeating it is harmless."""
 
 
 class SpoolWriter(Protocol):
