@@ -44,6 +44,7 @@ class Layer:
         self._depth = 0
         self._declared: dict[str | None, str] = {}
         self.declared_encoding: str | None = None
+        self.in_cdata = False
         parser = expat.ParserCreate(encoding, "}")
         parser.buffer_size = _BUFFER
         parser.buffer_text = True
@@ -51,6 +52,8 @@ class Layer:
         parser.StartElementHandler = self._start
         parser.EndElementHandler = self._end
         parser.CharacterDataHandler = events.text
+        parser.StartCdataSectionHandler = self._start_cdata
+        parser.EndCdataSectionHandler = self._end_cdata
         parser.StartDoctypeDeclHandler = self._doctype
         parser.XmlDeclHandler = self._xml_declaration
         # expat 2.6 and later may sit on bytes that it could already report, but
@@ -89,6 +92,12 @@ class Layer:
     def _end(self, name: str) -> None:
         self._depth -= 1
         self._events.end(_tag(name))
+
+    def _start_cdata(self) -> None:
+        self.in_cdata = True
+
+    def _end_cdata(self) -> None:
+        self.in_cdata = False
 
     def _doctype(self, *_: object) -> None:
         raise DoctypeFound

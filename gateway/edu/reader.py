@@ -34,7 +34,7 @@ _VERSIONS = {SOAP_11: "1.1", SOAP_12: "1.2"}
 _SLICE = 256 * 1024
 _BLANK = " \t\r\n\ufeff"
 # References to white space: they may be left out inside base64, whichever layer reads them.
-_BLANK_REFERENCES = (b"&#13;", b"&#xD;", b"&#xd;", b"&#10;", b"&#xA;", b"&#xa;")
+_BLANK_REFERENCES = frozenset((b"&#13;", b"&#xD;", b"&#xd;", b"&#10;", b"&#xA;", b"&#xa;"))
 _LONGEST_REFERENCE = 5
 
 
@@ -159,15 +159,24 @@ class RequestReader:
             return False
         if b"&" not in data:
             return document.try_raw(data)
+        if layer.in_cdata and not self._envelope.inner_reads_references:
+            return False
         last = data.rfind(b"&")
         if len(data) - last < _LONGEST_REFERENCE and b";" not in data[last:]:
             data, self._held = data[:last], data[last:]
-        plain = data
-        for reference in _BLANK_REFERENCES:
-            plain = plain.replace(reference, b"")
-        if not document.try_raw(plain):
+        if not document.try_raw(_without_blank_references(data)):
             self._parse(layer, data)
         return True
+
+
+def _without_blank_references(data: bytes) -> bytes:
+    """`data` without references to white space; others make it no base64 anyway."""
+    while (start := data.find(b"&")) >= 0:
+        reference = data[start : data.find(b";", start) + 1]
+        if reference not in _BLANK_REFERENCES:
+            break
+        data = data.replace(reference, b"")
+    return data
 
 
 class _EnvelopeBuilder:
@@ -186,6 +195,10 @@ class _EnvelopeBuilder:
     @property
     def open_document(self) -> Base64Stream | None:
         return self._payload.open_document if self._payload and self._payload_depth else None
+
+    @property
+    def inner_reads_references(self) -> bool:
+        return self._payload is not None and self._payload.reads_references
 
     def start(self, tag: str, attributes: dict[str, str], nsmap: dict[str | None, str]) -> None:
         if self._payload is not None and self._payload_depth:
@@ -270,6 +283,10 @@ class _PayloadReader:
         if self._problem is not None or (self._inner is not None and not self._inner.caught_up):
             return None
         return self._builder.document
+
+    @property
+    def reads_references(self) -> bool:
+        return self._inner is not None and not self._inner.in_cdata
 
     def start(self, tag: str, attributes: dict[str, str], nsmap: dict[str | None, str]) -> None:
         self._depth += 1
