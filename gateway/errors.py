@@ -26,6 +26,7 @@
     └── NeedsOperator             nothing helps until a person does something
         ├── NetworkRefused  RegistryRefused  TokenRefused
         ├── ArchiveFault
+        ├── CertificateUnusable
         └── ConfigurationError
 
 Each leaf says three things: what the peer is told (`receipt`), whether trying again
@@ -307,6 +308,13 @@ class ArchiveFault(NeedsOperator):
     def __init__(self, fault_code: str, detail: str) -> None:
         super().__init__(detail)
         self.fault_code = fault_code
+
+
+class CertificateUnusable(NeedsOperator):
+    """The receiver's published certificate cannot be encrypted for."""
+
+    text = "Ikke i stand til å sende melding til mottaker"
+    operator = "The receiver must publish a valid RSA certificate; then send again."
 
 
 class ConfigurationError(NeedsOperator):
