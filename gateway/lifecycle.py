@@ -33,6 +33,7 @@ class Sort(StrEnum):
     RECEIPT_IN = "receipt in"
     NOTICE = "notice"
     STATUS_OUT = "status out"
+    OTHER_IN = "other in"
 
 
 class Fact(StrEnum):
@@ -122,6 +123,10 @@ TABLE: Mapping[Sort, Mapping[Fact, Step]] = MappingProxyType(
             Fact.UNSENDABLE: Step(Status.FEIL),
             Fact.EXPIRED: Step(Status.LEVETID_UTLOPT),
         },
+        # avtalt and types that we do not know: kept for pick-up, never forced into EDU.
+        Sort.OTHER_IN: {
+            Fact.ARRIVED: Step(Status.INNKOMMENDE_MOTTATT, (Action.STATUS_MOTTATT,)),
+        },
     }
 )
 
@@ -163,4 +168,5 @@ def retry_after(failures: int, first: timedelta = FIRST_RETRY) -> timedelta:
 
     The predecessor's schedule (registry-and-statuses 5.2); it ends at the deadline.
     """
-    return min(first * 3 ** min(failures - 1, 8), LONGEST_RETRY)
+    factor: int = 3 ** min(failures - 1, 8)
+    return min(first * factor, LONGEST_RETRY)

@@ -15,6 +15,7 @@ import errno
 import hashlib
 import os
 import secrets
+import tempfile
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -58,6 +59,22 @@ class BlobStore:
         key = secrets.token_hex(16)
         target = self.folder / key[:2] / key
         return BlobWriter(key, self._incoming / key, target)
+
+    def scratch(self) -> Path:
+        """The path of a file yet to be made, on the same volume; for `adopt`."""
+        return self._incoming / secrets.token_hex(16)
+
+    def temporary(self) -> BinaryIO:
+        """A private file without a name, gone when it is closed."""
+        return tempfile.TemporaryFile(dir=self._incoming)  # type: ignore[return-value] # noqa: SIM115
+
+    def adopt(self, scratch: Path, size: int, sha256: str) -> Blob:
+        """Make a finished file of `scratch` a blob, durably."""
+        target = self.folder / scratch.name[:2] / scratch.name
+        with scratch.open("rb+") as file:
+            os.fsync(file.fileno())
+        _name(scratch, target)
+        return Blob(scratch.name, size, sha256, target)
 
     def content(self, key: str, size: int, sha256: str) -> Blob:
         """The blob that a row names; whether it exists shows when it is opened."""
@@ -130,9 +147,7 @@ class BlobWriter:
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
-            self._target.parent.mkdir(exist_ok=True)
-            self._part.rename(self._target)
-            _sync_folder(self._target.parent)
+            _name(self._part, self._target)
         except OSError as error:
             raise _explain(error) from error
         self._file = None
@@ -150,6 +165,13 @@ def _explain(error: OSError) -> Exception:
     if error.errno in _FULL:
         return StorageFull(f"the blob store cannot take more: {error.strerror}")
     return error
+
+
+def _name(part: Path, target: Path) -> None:
+    """Give a synced file its name, durably."""
+    target.parent.mkdir(exist_ok=True)
+    part.rename(target)
+    _sync_folder(target.parent)
 
 
 def _sync_folder(folder: Path) -> None:

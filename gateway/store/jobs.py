@@ -66,6 +66,14 @@ def claim(
     return claimed
 
 
+def any_due(tx: Connection, task: Task, now: datetime) -> bool:
+    """Whether claiming is worth a write lock."""
+    found = tx.execute(
+        sa.select(job.c.id).where(job.c.due <= now, job.c.task == task).limit(1)
+    ).first()
+    return found is not None
+
+
 def finish(tx: Connection, done: Job) -> bool:
     """Mark it done; False when the lease was lost and somebody else has it."""
     return _update(tx, done, due=None, problem=None)

@@ -23,7 +23,7 @@ from gateway.model import (
     Status,
     StatusMessage,
 )
-from gateway.store.blobs import BlobStore
+from gateway.store.blobs import Blob, BlobStore
 from gateway.store.tables import document, event, message
 
 
@@ -139,6 +139,11 @@ def change(tx: Connection, row_id: int, **columns: Any) -> None:
     tx.execute(message.update().where(message.c.id == row_id).values(**columns))
 
 
+def note_losses(tx: Connection, row_id: int, losses: Iterable[Loss]) -> None:
+    """Set what translation could not carry over."""
+    change(tx, row_id, losses=[asdict(loss) for loss in losses])
+
+
 def add_event(tx: Connection, row_id: int, new: Event) -> None:
     """Append to the timeline."""
     tx.execute(
@@ -155,7 +160,11 @@ def events(tx: Connection, row_id: int) -> list[Event]:
 
 
 def add_documents(
-    tx: Connection, row_id: int, documents: Iterable[Document], role: Role = Role.FILE
+    tx: Connection,
+    row_id: int,
+    documents: Iterable[Document],
+    role: Role = Role.FILE,
+    md5: str | None = None,
 ) -> None:
     """Attach documents whose content lies in the blob store."""
     values = [
@@ -169,6 +178,7 @@ def add_documents(
             "blob": one.content.key,  # type: ignore[attr-defined]
             "size": one.content.size,
             "sha256": one.content.sha256,
+            "md5": md5,
         }
         for position, one in enumerate(documents, start=1)
     ]
@@ -189,6 +199,14 @@ def documents(tx: Connection, row_id: int, blobs: BlobStore, *roles: Role) -> tu
         )
         for row in rows
     )
+
+
+def package(tx: Connection, row_id: int, blobs: BlobStore) -> tuple[Blob, str] | None:
+    """The finished package of a message with its MD5, once it was built."""
+    row = tx.execute(
+        sa.select(document).where(document.c.message == row_id, document.c.role == Role.PACKAGE)
+    ).first()
+    return None if row is None else (blobs.content(row.blob, row.size, row.sha256), row.md5)
 
 
 def blob_keys(tx: Connection, keys: Sequence[str]) -> set[str]:

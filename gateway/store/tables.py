@@ -94,6 +94,7 @@ document = Table(
     Column("blob", String(64), nullable=False, index=True),
     Column("size", Integer, nullable=False),
     Column("sha256", String(64), nullable=False),
+    Column("md5", String(32)),
 )
 
 event = Table(

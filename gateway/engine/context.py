@@ -1,0 +1,66 @@
+"""What the rooms of the engine share."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from gateway.lifecycle import FIRST_RETRY
+from gateway.model import Event
+from gateway.package import Identity
+from gateway.ports import Addresses, Archive, Transport
+from gateway.store.blobs import BlobStore
+from gateway.store.database import Database
+from gateway.store.messages import Message
+from gateway.translate import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The choices of one installation.
+
+    `parties_original`: the archive writes its AppReceipts with the parties of the
+    letter, so they have to be swapped (P360, bestedu-soap 3.6).
+    """
+
+    orgnr: str
+    system: str
+    process: str
+    parties_original: bool = False
+    ok_on_empty_payload: bool = False
+    fallback_sender: str = "999999999"
+    max_letter_bytes: int = 1024**3
+    time_to_live: timedelta = timedelta(hours=24)
+    channel: str | None = None
+    first_retry: timedelta = FIRST_RETRY
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _new_id() -> str:
+    return str(uuid.uuid4())
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The store, the neighbours and the policy.
+
+    `identities`: our keys, the current one first, so that packages for an older
+    certificate still open. `observe` is told of every event once it is durable.
+    """
+
+    database: Database
+    blobs: BlobStore
+    transport: Transport
+    addresses: Addresses
+    archive: Archive
+    identities: Sequence[Identity]
+    mapping: Mapping
+    policy: Policy
+    now: Callable[[], datetime] = _now
+    new_id: Callable[[], str] = _new_id
+    observers: list[Callable[[Message, Event], None]] = field(default_factory=list)

@@ -1,0 +1,147 @@
+"""Handing letters and receipts to the archive, and understanding what it answers.
+
+No transaction and no lock is held while the archive works: real archives send their
+AppReceipt to us before they answer (bestedu-soap 5.9; design, decision 12).
+"""
+
+from __future__ import annotations
+
+import logging
+
+from gateway.arkivmelding import read_arkivmelding
+from gateway.engine.context import Context
+from gateway.engine.ledger import Ledger
+from gateway.errors import ArchiveFault, ArchiveUnclear, GatewayError, MessageRefused, Retry
+from gateway.lifecycle import Fact, retry_after
+from gateway.model import AppReceipt, Envelope, Loss, Melding, Party
+from gateway.ports import Delivery
+from gateway.store import jobs, messages
+from gateway.store.jobs import Job
+from gateway.store.messages import Kind, Message, Role
+from gateway.translate import Facts, to_melding
+
+log = logging.getLogger(__name__)
+
+_FAULTS_UNTIL_PERMANENT = 3
+_UNDELIVERED = "Feilet under mottak hos 0192:{receiver} - ble ikke avlevert sakarkivsystem"
+_EXPIRED = "Levetiden for meldingen utløp før den kunne avleveres sakarkivsystemet"
+
+
+class Handover:
+    """Carries out the job ``deliver``."""
+
+    def __init__(self, context: Context, ledger: Ledger) -> None:
+        self._context = context
+        self._ledger = ledger
+
+    def deliver(self, job: Job) -> None:
+        """One attempt. Every outcome is recorded; raises nothing of `GatewayError`."""
+        with self._context.database.read() as tx:
+            message = messages.get(tx, job.message)
+        if job.failures and self._answered_meanwhile(job, message):
+            return
+        expired = message.expires is not None and self._context.now() > message.expires
+        if expired and message.kind is Kind.LETTER:
+            self._end(job, message, Fact.EXPIRED, _EXPIRED)
+            return
+        try:
+            payload = self._payload(message)
+            answer = self._context.archive.put_message(Delivery(self._envelope(message), payload))
+            if answer is None and message.kind is Kind.LETTER:
+                raise ArchiveUnclear("the archive answered a letter without a result")
+        except MessageRefused as error:  # it cannot be made into EDU
+            self._end(job, message, Fact.UNDELIVERABLE, error.text, error.receipt)
+        except GatewayError as error:
+            self._failed(job, message, error)
+        else:
+            self._answered(job, message, answer)
+
+    def _answered(self, job: Job, message: Message, answer: AppReceipt | None) -> None:
+        """Decision 9: OK, WARNING and silence to a receipt mean that it has it."""
+        said = None
+        if answer is not None and answer.messages:
+            said = "; ".join(f"{one.code}: {one.text}" for one in answer.messages)
+        if answer is None or answer.type.accepted:
+            self._end(job, message, Fact.FILED, said)
+        else:
+            self._end(job, message, Fact.REJECTED, said or str(answer.type), answer)
+
+    def _answered_meanwhile(self, job: Job, message: Message) -> bool:
+        """The archive's own receipt shows what became of an attempt that we gave up on."""
+        if message.kind is not Kind.LETTER:
+            return False
+        with self._ledger.entry() as entry:
+            receipt = entry.answered(message)
+            if receipt is None:
+                return False
+            fact = Fact.FILED if receipt.type.accepted else Fact.REJECTED
+            entry.record(message, fact, "seen from the archive's own receipt")
+            jobs.finish(entry.tx, job)
+        return True
+
+    def _failed(self, job: Job, message: Message, error: GatewayError) -> None:
+        permanent = error.retry is Retry.NEVER or (
+            isinstance(error, ArchiveFault)
+            and error.fault_code == "Client"
+            and job.failures + 1 >= _FAULTS_UNTIL_PERMANENT
+        )
+        if permanent:
+            text = _UNDELIVERED.format(receiver=message.receiver)
+            self._end(job, message, Fact.UNDELIVERABLE, text)
+            return
+        log.warning("message_id=%s not delivered yet: %s", message.message_id, error.detail)
+        with self._ledger.entry() as entry:
+            due = entry.now + retry_after(job.failures + 1, self._context.policy.first_retry)
+            jobs.postpone(entry.tx, job, due, f"{type(error).__name__}: {error.detail}")
+
+    def _end(
+        self,
+        job: Job,
+        message: Message,
+        fact: Fact,
+        description: str | None = None,
+        answer: AppReceipt | None = None,
+    ) -> None:
+        with self._ledger.entry() as entry:
+            entry.record(message, fact, description, answer)
+            jobs.finish(entry.tx, job)
+
+    # --- what the archive gets --------------------------------------------------------
+
+    def _envelope(self, message: Message) -> Envelope:
+        """The envelope of bestedu-soap 5.5; a name that cannot be found is left out."""
+        name = self._context.addresses.name
+        return Envelope(
+            sender=Party(message.sender, name(message.sender), ref=message.sender_ref),
+            receiver=Party(message.receiver, name(message.receiver), ref=message.receiver_ref),
+            conversation_id=message.archive_conversation_id,
+        )
+
+    def _payload(self, message: Message) -> Melding | AppReceipt:
+        if message.kind is not Kind.LETTER:
+            assert message.receipt is not None, "receipts and notices carry a receipt"
+            return message.receipt
+        return self._melding(message)
+
+    def _melding(self, message: Message) -> Melding:
+        context = self._context
+        with context.database.read() as tx:
+            metadata, *files = messages.documents(
+                tx, message.row_id, context.blobs, Role.METADATA, Role.FILE
+            )
+        facts = Facts(
+            conversation_id=message.conversation_id,
+            system=context.policy.system,
+            now=context.now(),
+            sender_orgnr=message.sender,
+        )
+        with metadata.content.open() as stream:
+            root = read_arkivmelding(stream)
+        translated = to_melding(root, {one.filename: one for one in files}, facts, context.mapping)
+        self._note_losses(message, translated.losses)
+        return translated.melding
+
+    def _note_losses(self, message: Message, losses: tuple[Loss, ...]) -> None:
+        if losses != message.losses:
+            with self._ledger.entry() as entry:
+                messages.note_losses(entry.tx, message.row_id, losses)

@@ -1,0 +1,292 @@
+"""Taking in what the network offers: letters, receipts, statuses and the rest.
+
+The order is fetch, verify, store, and only then acknowledge (altinn-transport 6.4), so
+that nothing is lost by dying in between; what was stored is recognised when it is
+offered again.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import ExitStack
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from gateway.engine.context import Context
+from gateway.engine.ledger import LETTER_TYPE, RECEIPT_PROCESS, Entry, Ledger
+from gateway.errors import BadSbd, GatewayError, PackageError
+from gateway.lifecycle import Fact
+from gateway.model import Direction, Status
+from gateway.package import Opened, Sbd, open_package, read_sbd_only
+from gateway.ports import Offer
+from gateway.store import arrivals, messages
+from gateway.store.arrivals import ArrivalState
+from gateway.store.messages import Duplicate, Kind, Message, Role
+from gateway.store.tables import message as messages_table
+
+log = logging.getLogger(__name__)
+
+_EXPIRED = "Levetiden for meldingen var utgått da den kom fram"
+
+
+class Inbound:
+    """Polls for one organisation and stores what comes."""
+
+    def __init__(self, context: Context, ledger: Ledger) -> None:
+        self._context = context
+        self._ledger = ledger
+
+    def poll(self) -> int:
+        """Take in everything that waits; how many packages that was.
+
+        Raises `GatewayError` when the network cannot be asked; one package that fails
+        does not stop the others.
+        """
+        offers = self._context.transport.pending(self._context.policy.orgnr)
+        taken = 0
+        for offer in offers:
+            try:
+                taken += self._handle(offer)
+            except PackageError as error:  # the package itself: never retried in vain
+                log.error("package %s cannot be used: %s", offer.transfer_id, error.detail)
+            except GatewayError as error:
+                log.warning("package %s is tried again: %s", offer.transfer_id, error.detail)
+        return taken
+
+    def _handle(self, offer: Offer) -> int:
+        with self._context.database.read() as tx:
+            known = arrivals.state(tx, offer.transfer_id)
+        if known in (None, ArrivalState.SEEN):
+            self._take_in(offer)
+        self._context.transport.acknowledge(offer)
+        with self._ledger.entry() as entry:
+            if arrivals.state(entry.tx, offer.transfer_id) is not ArrivalState.QUARANTINED:
+                self._mark(entry, offer, ArrivalState.CONFIRMED)
+        return 1
+
+    def _mark(self, entry: Entry, offer: Offer, state: ArrivalState) -> None:
+        arrivals.record(entry.tx, offer.transfer_id, offer.receiver, state, entry.now)
+
+    def _take_in(self, offer: Offer) -> None:
+        context = self._context
+        scratch = context.blobs.scratch()
+        with ExitStack() as cleanup:
+            cleanup.callback(scratch.unlink, missing_ok=True)
+            with scratch.open("xb+") as file:
+                context.transport.fetch(offer, file)
+                file.seek(0)
+                try:
+                    opened = open_package(
+                        file,
+                        identities=context.identities,
+                        spool=context.blobs,
+                        spool_file=context.blobs.temporary,
+                    )
+                    if opened.sbd.receiver != context.policy.orgnr:
+                        context.blobs.release(one.content for one in opened.documents)
+                        raise BadSbd(f"receiver {opened.sbd.receiver} is not ours")
+                except PackageError as error:
+                    problem = error
+                else:
+                    self._store(offer, opened)
+                    return
+            self._quarantine(offer, scratch, problem)
+
+    def _store(self, offer: Offer, opened: Opened) -> None:
+        with self._ledger.entry() as entry:
+            match opened.sbd.type:
+                case "status":
+                    self._status(entry, opened.sbd)
+                case "arkivmelding_kvittering":
+                    self._receipt(entry, offer, opened.sbd)
+                case "arkivmelding":
+                    self._letter(entry, offer, opened, Kind.LETTER)
+                case _:
+                    self._letter(entry, offer, opened, Kind.OTHER)
+            self._mark(entry, offer, ArrivalState.STORED)
+
+    # --- what an SBD means ------------------------------------------------------------
+
+    def _letter(self, entry: Entry, offer: Offer, opened: Opened, kind: Kind) -> None:
+        sbd = opened.sbd
+        new = self._message(
+            entry,
+            offer,
+            sbd,
+            kind,
+            document_type=sbd.standard or LETTER_TYPE,
+            signature=None if opened.signature is None else asdict(opened.signature),
+            duplicate_key=f"in|{sbd.sender}|{sbd.type}|{sbd.message_id}",
+        )
+        try:
+            letter = messages.add(entry.tx, new)
+        except Duplicate:
+            self._repeat_status(entry, new)
+            self._context.blobs.release(one.content for one in opened.documents)
+            return
+        metadata = [one for one in opened.documents if one.filename == "arkivmelding.xml"]
+        files = [one for one in opened.documents if one.filename != "arkivmelding.xml"]
+        messages.add_documents(entry.tx, letter.row_id, metadata, Role.METADATA)
+        messages.add_documents(entry.tx, letter.row_id, files)
+        if sbd.expires is not None and sbd.expires < entry.now and kind is Kind.LETTER:
+            entry.record(letter, Fact.EXPIRED, _EXPIRED)
+        else:
+            entry.record(letter, Fact.ARRIVED)
+
+    def _receipt(self, entry: Entry, offer: Offer, sbd: Sbd) -> None:
+        letter = self._original(entry, sbd)
+        if letter is not None and letter.receiver != sbd.sender:
+            log.error(
+                "a receipt for message_id=%s came from %s and not from its receiver; ignored",
+                letter.message_id,
+                sbd.sender,
+            )
+            return
+        if letter is None:
+            log.warning("a receipt from %s is for a letter that we did not send", sbd.sender)
+        receipt = sbd.receipt
+        assert receipt is not None, "read_sbd gives every kvittering its receipt"
+        earlier = letter and entry.answered(letter)
+        new = self._message(
+            entry,
+            offer,
+            sbd,
+            Kind.RECEIPT,
+            document_type=sbd.standard,
+            receipt=receipt,
+            related_to=letter.message_id if letter else sbd.related_to_message_id,
+            duplicate_key=f"in|{sbd.sender}|{sbd.type}|{sbd.message_id}",
+        )
+        if letter is not None and letter.archive_conversation_id is not None:
+            new = _with(new, archive_conversation_id=letter.archive_conversation_id)
+        try:
+            stored = messages.add(entry.tx, new)
+        except Duplicate:
+            self._repeat_status(entry, new)
+            return
+        if letter is not None:
+            fact = Fact.KVITTERING_ACCEPTED if receipt.type.accepted else Fact.KVITTERING_REFUSED
+            entry.record(letter, fact, f"ArkivmeldingKvittering: {receipt.type}")
+        if letter is None or (earlier is not None and self._told(entry, letter)):
+            # Its archive has had its one answer from us; keep this one as evidence.
+            entry.send_status(stored, Status.MOTTATT)
+            return
+        entry.record(stored, Fact.ARRIVED)
+
+    def _told(self, entry: Entry, letter: Message) -> bool:
+        columns = messages_table.c
+        return (
+            messages.find(
+                entry.tx, columns.related_to == letter.message_id, columns.kind == Kind.NOTICE
+            )
+            is not None
+        )
+
+    def _original(self, entry: Entry, sbd: Sbd) -> Message | None:
+        """The letter that a receipt is for (registry-and-statuses 2.3)."""
+        columns = messages_table.c
+        ours = (columns.direction == Direction.OUTGOING, columns.kind == Kind.LETTER)
+        if sbd.related_to_message_id:
+            found = messages.find(
+                entry.tx, *ours, columns.message_id == sbd.related_to_message_id.lower()
+            )
+            if found is not None:
+                return found
+        same = messages.select(
+            entry.tx, *ours, columns.conversation_id == sbd.conversation_id, limit=2
+        )
+        return same[0] if len(same) == 1 else None
+
+    def _status(self, entry: Entry, sbd: Sbd) -> None:
+        facts = {"MOTTATT": Fact.REPORTED_MOTTATT, "LEVERT": Fact.REPORTED_LEVERT}
+        fact = facts.get((sbd.status or "").upper())
+        original = messages.find(
+            entry.tx,
+            messages_table.c.direction == Direction.OUTGOING,
+            messages_table.c.kind.in_((Kind.LETTER, Kind.RECEIPT)),
+            messages_table.c.message_id == sbd.message_id,
+        )
+        if original is None or fact is None:
+            log.warning("status %s for %s has no message here", sbd.status, sbd.message_id)
+            return
+        if original.receiver != sbd.sender:
+            log.error(
+                "status for message_id=%s came from %s, not from its receiver; ignored",
+                original.message_id,
+                sbd.sender,
+            )
+            return
+        known = {one.status for one in messages.events(entry.tx, original.row_id)}
+        if Status((sbd.status or "").upper()) not in known:
+            entry.record(original, fact)
+
+    def _message(
+        self, entry: Entry, offer: Offer, sbd: Sbd, kind: Kind, **columns: object
+    ) -> Message:
+        new = Message(
+            direction=Direction.INCOMING,
+            kind=kind,
+            message_id=sbd.message_id,
+            conversation_id=sbd.conversation_id,
+            archive_conversation_id=sbd.conversation_id,
+            sender=sbd.sender,
+            receiver=sbd.receiver,
+            sender_ref=sbd.sender_ref,
+            receiver_ref=sbd.receiver_ref,
+            process=sbd.process or RECEIPT_PROCESS,
+            channel=sbd.channel,
+            transport_ref=offer.reference,
+            created=entry.now,
+            expires=sbd.expires,
+        )
+        return _with(new, **columns)
+
+    def _repeat_status(self, entry: Entry, again: Message) -> None:
+        """A message that we have already: say again how far it has come (decision 11)."""
+        original = messages.find(entry.tx, messages_table.c.duplicate_key == again.duplicate_key)
+        assert original is not None
+        delivered = original.state is Status.INNKOMMENDE_LEVERT
+        log.info("message_id=%s was offered again; not delivered twice", original.message_id)
+        entry.send_status(original, Status.LEVERT if delivered else Status.MOTTATT)
+
+    # --- what cannot be used ----------------------------------------------------------
+
+    def _quarantine(self, offer: Offer, scratch: Path, problem: PackageError) -> None:
+        """Keep the original for the operator, and tell the sender when we can."""
+        context = self._context
+        try:
+            with scratch.open("rb") as file:
+                sbd = read_sbd_only(file)
+        except PackageError:
+            sbd = None
+        kept = context.blobs.adopt(scratch, scratch.stat().st_size, "")
+        with self._ledger.entry() as entry:
+            arrivals.record(
+                entry.tx,
+                offer.transfer_id,
+                offer.receiver,
+                ArrivalState.QUARANTINED,
+                entry.now,
+                problem=f"{type(problem).__name__}: {problem.detail}",
+                quarantine=kept.key,
+            )
+            if sbd is None or sbd.type != "arkivmelding" or sbd.receiver != context.policy.orgnr:
+                return
+            unusable = self._message(
+                entry,
+                offer,
+                sbd,
+                Kind.LETTER,
+                document_type=sbd.standard,
+                warnings=(problem.detail,),
+                duplicate_key=f"in|{sbd.sender}|{sbd.type}|{sbd.message_id}",
+            )
+            try:
+                letter = messages.add(entry.tx, unusable)
+            except Duplicate:
+                return
+            entry.record(letter, Fact.UNDELIVERABLE, problem.text, problem.receipt)
+
+
+def _with(message: Message, **columns: object) -> Message:
+    return replace(message, **columns)  # type: ignore[arg-type]

@@ -1,0 +1,336 @@
+"""What the archive is answered: PutMessage and GetCanReceiveMessage.
+
+The order of the checks is the decision table of bestedu-soap 3 and 4; the letters and
+numbers in comments are its rows. OK means durable (design, decision 6).
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import logging
+import re
+from dataclasses import replace
+
+from lxml import etree
+
+from gateway.arkivmelding import write_arkivmelding
+from gateway.edu.payload import Payload, PayloadKind
+from gateway.engine.context import Context
+from gateway.engine.ledger import LETTER_TYPE, RECEIPT_PROCESS, RECEIPT_TYPE, Ledger
+from gateway.errors import (
+    CannotHandle,
+    ConversationConflict,
+    GatewayError,
+    MessageRefused,
+    PayloadMissing,
+    PayloadUnreadable,
+    ReceiverMissing,
+    ReceiverNotOnNetwork,
+    RequestRefused,
+    TooLarge,
+)
+from gateway.lifecycle import Fact
+from gateway.model import (
+    CONTENT_REF,
+    OK,
+    AppReceipt,
+    Content,
+    Direction,
+    Document,
+    Envelope,
+    Melding,
+    Party,
+    Recipient,
+)
+from gateway.store import messages
+from gateway.store.messages import Duplicate, Kind, Message, Role
+from gateway.store.tables import message as messages_table
+from gateway.translate import Facts, to_arkivmelding
+
+log = logging.getLogger(__name__)
+audit = logging.getLogger("gateway.audit")
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_ELEVEN_DIGITS = re.compile(r"\d{11}")
+
+
+class Intake:
+    """Accepts what the archive hands us."""
+
+    def __init__(self, context: Context, ledger: Ledger) -> None:
+        self._context = context
+        self._ledger = ledger
+        self._policy = context.policy
+
+    def can_receive(self, orgnr: str | None) -> bool:
+        """Whether a letter to `orgnr` would be sent. Never raises (G1-G6)."""
+        if not orgnr or _ELEVEN_DIGITS.search(orgnr):
+            return False
+        try:
+            return self._context.addresses.find(orgnr).service == "DPO"
+        except MessageRefused:
+            return False
+        except GatewayError as error:
+            log.warning("GetCanReceiveMessage answered false: %s", error)
+            return False
+
+    def put_message(self, envelope: Envelope | None, payload: Payload) -> AppReceipt:
+        """Take a letter or a receipt; what the archive is answered.
+
+        Raises `RequestRefused` and, when nothing can be decided now, `Unavailable` or
+        `NeedsOperator`; those become Faults and the archive tries again.
+        """
+        if envelope is None:
+            raise RequestRefused("EnvelopeMissing", "envelope is missing")  # P0
+        try:
+            return self._put_message(envelope, payload)
+        except MessageRefused as refused:
+            audit.info(
+                "refused conversation_id=%s: %s", envelope.conversation_id, type(refused).__name__
+            )
+            return refused.receipt
+
+    def _put_message(self, envelope: Envelope, payload: Payload) -> AppReceipt:
+        is_receipt = payload.kind is PayloadKind.APPRECEIPT
+        if is_receipt:
+            envelope = self._parties_of_receipt(envelope)  # P1
+        receiver = envelope.receiver.orgnr if envelope.receiver else None
+        if is_receipt and receiver == self._policy.fallback_sender:  # P2
+            audit.info("receipt to the fallback sender was discarded")
+            return OK
+        if not receiver:
+            raise ReceiverMissing("the receiver's orgnr is missing")  # P3a, P3c
+        recipient = self._context.addresses.find(receiver)  # P3b, P3d
+        if is_receipt and recipient.service != "DPO":  # P4
+            audit.info("receipt to %s was discarded: not on DPO", receiver)
+            return OK
+        match payload.kind:
+            case PayloadKind.EMPTY:  # P6-P8
+                if self._policy.ok_on_empty_payload:
+                    return OK
+                raise PayloadMissing("the payload is missing or empty")
+            case PayloadKind.APPRECEIPT if payload.receipt is not None:  # P9
+                return self._receipt(envelope, receiver, payload.receipt, payload.warnings)
+            case PayloadKind.MELDING if payload.melding is not None:  # P10
+                return self._letter(envelope, recipient, payload.melding, payload.warnings)
+        raise PayloadUnreadable(payload.problem or "neither a Melding nor an AppReceipt")  # M8
+
+    def _parties_of_receipt(self, envelope: Envelope) -> Envelope:
+        """P360 writes the parties of the letter; turn them round (bestedu-soap 3.6)."""
+        sender, receiver = envelope.sender, envelope.receiver
+        if sender is None or receiver is None:  # P1b
+            missing = "sender" if sender is None else "receiver"
+            raise RequestRefused("PartyMissing", f"envelope/{missing} is missing")
+        swapped = self._policy.parties_original
+        wanted = sender if swapped else receiver
+        other = receiver if swapped else sender
+        if wanted.orgnr == self._policy.orgnr and other.orgnr not in (self._policy.orgnr, "", None):
+            log.warning("the receipt was addressed to ourselves; taken the other way round")
+            swapped = not swapped
+        if swapped:
+            return replace(envelope, sender=receiver, receiver=sender)
+        return envelope
+
+    # --- letters ----------------------------------------------------------------------
+
+    def _letter(
+        self, envelope: Envelope, recipient: Recipient, melding: Melding, warnings: tuple[str, ...]
+    ) -> AppReceipt:
+        archive_id = envelope.conversation_id or None
+        content_hash = _content_hash(envelope, melding)
+        key = None if archive_id is None else f"out|{archive_id.lower()}|{recipient.orgnr}"
+        if key is not None:
+            known = self._known(key)
+            if known is not None:
+                return _same_or_conflict(known, content_hash)  # M18
+        if recipient.service != "DPO":
+            raise ReceiverNotOnNetwork(f"{recipient.orgnr} is on {recipient.service}")  # M5
+        recipient = self._context.addresses.find(recipient.orgnr, self._policy.process)  # M4
+
+        now = self._context.now()
+        facts = Facts(
+            conversation_id=archive_id or self._context.new_id(),
+            system=self._policy.system,
+            now=now,
+            sender_orgnr=self._policy.orgnr,
+        )
+        translated = to_arkivmelding(melding, facts, self._context.mapping)  # M9-M19
+        size = sum(one.content.size for one in translated.documents)
+        if size > self._policy.max_letter_bytes:
+            raise TooLarge(f"{size} bytes of documents, {self._policy.max_letter_bytes} allowed")
+        metadata = self._write_metadata(write_arkivmelding(translated.root))
+        sender, notes = self._sender(envelope.sender)
+        letter = Message(
+            direction=Direction.OUTGOING,
+            kind=Kind.LETTER,
+            message_id="",
+            conversation_id="",
+            archive_conversation_id=archive_id,
+            sender=sender.orgnr or self._policy.orgnr,
+            receiver=recipient.orgnr,
+            sender_ref=sender.ref or None,
+            receiver_ref=(envelope.receiver.ref if envelope.receiver else None) or None,
+            process=self._policy.process,
+            document_type=LETTER_TYPE,
+            channel=self._policy.channel,
+            transport_ref=self._context.new_id(),
+            security_level=recipient.security_level,
+            reference=_reference(melding),
+            losses=translated.losses,
+            warnings=(*warnings, *notes),
+            content_hash=content_hash,
+            duplicate_key=key,
+            created=now,
+            expires=now + self._policy.time_to_live,
+        )
+        contents: list[Content] = [metadata, *(one.content for one in translated.documents)]
+        # Kept before the commit: if its outcome is unclear, the sweep at the next start
+        # decides, and never a row without its file.
+        self._context.blobs.keep(contents)
+        try:
+            with self._ledger.entry() as entry:
+                ids = self._ids(entry.tx, archive_id, recipient.orgnr)
+                stored = messages.add(
+                    entry.tx, replace(letter, message_id=ids[0], conversation_id=ids[1])
+                )
+                main = Document("arkivmelding.xml", "text/xml", metadata)
+                messages.add_documents(entry.tx, stored.row_id, [main], Role.METADATA)
+                messages.add_documents(entry.tx, stored.row_id, translated.documents)
+                entry.record(stored, Fact.ACCEPTED)
+        except Duplicate as duplicate:  # the same request arrived twice at the same time
+            known = self._known(str(duplicate))
+            assert known is not None
+            return _same_or_conflict(known, content_hash)
+        return OK  # M21
+
+    def _known(self, key: str) -> Message | None:
+        with self._context.database.read() as tx:
+            return messages.find(tx, messages_table.c.duplicate_key == key)
+
+    def _ids(self, tx: object, archive_id: str | None, receiver: str) -> tuple[str, str]:
+        """Message id and conversation id (design, decision 7; bestedu-soap 3.7)."""
+        new = self._context.new_id()
+        if archive_id is None:
+            return new, new
+        sibling = messages.find(
+            tx,  # type: ignore[arg-type]
+            messages_table.c.direction == Direction.OUTGOING,
+            messages_table.c.kind == Kind.LETTER,
+            messages_table.c.archive_conversation_id == archive_id,
+        )
+        if sibling is not None:
+            return new, sibling.conversation_id
+        if _UUID.fullmatch(archive_id):
+            return archive_id.lower(), archive_id.lower()
+        return new, new  # M2
+
+    def _sender(self, party: Party | None) -> tuple[Party, tuple[str, ...]]:
+        """The sending party, and what was noted about it (P5, P5b)."""
+        party = party or Party(None)
+        if party.orgnr == self._policy.orgnr:
+            return party, ()
+        note = (
+            ()
+            if not party.orgnr
+            else (f"envelope/sender/orgnr was not ours; sent as {self._policy.orgnr}",)
+        )
+        return replace(party, orgnr=self._policy.orgnr), note
+
+    def _write_metadata(self, xml: bytes) -> Content:
+        writer = self._context.blobs.create()
+        try:
+            writer.write(xml)
+            return writer.commit()
+        finally:
+            writer.discard()
+
+    # --- receipts ---------------------------------------------------------------------
+
+    def _receipt(
+        self, envelope: Envelope, receiver: str, receipt: AppReceipt, warnings: tuple[str, ...]
+    ) -> AppReceipt:
+        archive_id = envelope.conversation_id
+        if not archive_id:
+            raise MessageRefused(
+                "conversationId is missing", peer_text="conversationId is missing"
+            )  # A4
+        with self._ledger.entry() as entry:
+            letter = messages.find(
+                entry.tx,
+                messages_table.c.direction == Direction.INCOMING,
+                messages_table.c.kind == Kind.LETTER,
+                messages_table.c.archive_conversation_id == _canonical(archive_id),
+                messages_table.c.sender == receiver,
+            )
+            if letter is None:
+                letter = self._unknown_letter(archive_id, receiver)  # A5, A6
+            key = f"receipt|{letter.message_id}|{receiver}|{_receipt_hash(receipt)}"
+            try:
+                entry.send_receipt(letter, receipt, duplicate_key=key)
+            except Duplicate:
+                audit.info("the archive repeated its receipt for %s", letter.message_id)
+        return OK  # A7
+
+    def _unknown_letter(self, archive_id: str, receiver: str) -> Message:
+        """A stand-in for a letter that we never saw, so that its receipt still goes out."""
+        if not _UUID.fullmatch(archive_id):
+            raise CannotHandle(
+                f"no letter is known by conversationId {archive_id!r}",
+                explanation="conversationId er ukjent.",
+            )
+        log.warning("receipt for conversation %s, which is not known here", archive_id)
+        return Message(
+            direction=Direction.INCOMING,
+            kind=Kind.LETTER,
+            message_id=archive_id.lower(),
+            conversation_id=archive_id.lower(),
+            archive_conversation_id=archive_id,
+            sender=receiver,
+            receiver=self._policy.orgnr,
+            process=RECEIPT_PROCESS,
+            document_type=RECEIPT_TYPE,
+            created=self._context.now(),
+        )
+
+
+def _canonical(conversation_id: str) -> str:
+    return conversation_id.lower() if _UUID.fullmatch(conversation_id) else conversation_id
+
+
+def _same_or_conflict(known: Message, content_hash: str) -> AppReceipt:
+    if known.content_hash == content_hash:
+        audit.info("the archive repeated message %s; answered OK again", known.message_id)
+        return OK
+    raise ConversationConflict("conversationId was used before with other content")
+
+
+def _content_hash(envelope: Envelope, melding: Melding) -> str:
+    """What makes two requests the same letter: parties' refs, metadata and documents."""
+    root = copy.deepcopy(melding.root)
+    for element in root.iter():
+        reference = element.get(CONTENT_REF) if isinstance(element.tag, str) else None
+        if reference is not None:
+            content = melding.contents.get(reference)
+            element.set(CONTENT_REF, content.sha256 if content else "")
+    digest = hashlib.sha256(etree.tostring(root, method="c14n"))
+    for party in (envelope.sender, envelope.receiver):
+        digest.update(f"|{party.ref if party else ''}".encode())
+    return digest.hexdigest()
+
+
+def _receipt_hash(receipt: AppReceipt) -> str:
+    return hashlib.sha256(repr(receipt).encode()).hexdigest()[:16]
+
+
+def _reference(melding: Melding) -> str | None:
+    """``saId-jpJpostnr``, by which people know the letter (bestedu-soap 3.2.2)."""
+
+    def text(group: str, name: str) -> str:
+        found = melding.root.xpath(
+            "*[local-name()=$group]/*[local-name()=$name]/text()", group=group, name=name
+        )
+        return str(found[0]).strip() if isinstance(found, list) and found else ""
+
+    number = text("journpost", "jpJpostnr")
+    return f"{text('noarksak', 'saId')}-{number}" if number else None

@@ -1,0 +1,243 @@
+"""The one place where a fact changes a message.
+
+An `Entry` is a transaction: it stores messages, writes their timelines and carries out
+the actions of `gateway.lifecycle` that are themselves rows (jobs, statuses, receipts).
+What must happen together is one entry, so a crash leaves all of it or nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+
+from sqlalchemy.engine import Connection
+
+from gateway.engine.context import Context
+from gateway.lifecycle import Action, Fact, Sort, derived_state, step
+from gateway.model import AppReceipt, Direction, Event, ReceiptType, Status, StatusMessage
+from gateway.store import jobs, messages
+from gateway.store.jobs import Task
+from gateway.store.messages import Kind, Message
+from gateway.store.tables import message as messages_table
+
+log = logging.getLogger("gateway.status")
+
+RECEIPT_PROCESS = "urn:no:difi:profile:arkivmelding:response:ver1.0"
+AVTALT_RESPONSE_PROCESS = "urn:no:difi:profile:avtalt:response:ver1.0"
+RECEIPT_TYPE = "urn:no:difi:arkivmelding:xsd::arkivmelding_kvittering"
+STATUS_TYPE = "urn:no:difi:eformidling:xsd::status"
+LETTER_TYPE = "urn:no:difi:arkivmelding:xsd::arkivmelding"
+
+_SORTS = {
+    (Kind.LETTER, Direction.OUTGOING): Sort.LETTER_OUT,
+    (Kind.LETTER, Direction.INCOMING): Sort.LETTER_IN,
+    (Kind.RECEIPT, Direction.OUTGOING): Sort.RECEIPT_OUT,
+    (Kind.RECEIPT, Direction.INCOMING): Sort.RECEIPT_IN,
+    (Kind.NOTICE, Direction.INCOMING): Sort.NOTICE,
+    (Kind.STATUS, Direction.OUTGOING): Sort.STATUS_OUT,
+    (Kind.OTHER, Direction.INCOMING): Sort.OTHER_IN,
+}
+
+
+class News:
+    """Wakes those who have nothing to do when something was written."""
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._edition = 0
+
+    def publish(self) -> None:
+        """Something was written."""
+        with self._condition:
+            self._edition += 1
+            self._condition.notify_all()
+
+    @property
+    def edition(self) -> int:
+        """Grows with every `publish`; note it before looking for work."""
+        return self._edition
+
+    def wait(self, edition: int, seconds: float) -> None:
+        """Return when there is something newer than `edition`, or after `seconds`."""
+        with self._condition:
+            self._condition.wait_for(lambda: self._edition > edition, seconds)
+
+
+class Ledger:
+    """Opens entries, and wakes the workers when one has become durable."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.news = News()
+
+    @contextmanager
+    def entry(self) -> Iterator[Entry]:
+        """One transaction; observers hear of its events after the commit."""
+        with self.context.database.write() as tx:
+            entry = Entry(self.context, tx, self.context.now())
+            yield entry
+        self.news.publish()
+        for message, event in entry.happened:
+            log.info(
+                "%s %s message_id=%s conversation_id=%s sender=%s receiver=%s",
+                message.direction,
+                event.status,
+                message.message_id,
+                message.conversation_id,
+                message.sender,
+                message.receiver,
+            )
+            for observe in self.context.observers:
+                observe(message, event)
+
+
+class Entry:
+    """One transaction on messages."""
+
+    def __init__(self, context: Context, tx: Connection, now: datetime) -> None:
+        self.context = context
+        self.tx = tx
+        self.now = now
+        self.happened: list[tuple[Message, Event]] = []
+
+    def record(
+        self,
+        message: Message,
+        fact: Fact,
+        description: str | None = None,
+        answer: AppReceipt | None = None,
+    ) -> None:
+        """Write what `fact` means and do what follows from it.
+
+        `answer` is what the other side is told when the fact calls for a receipt.
+        """
+        consequence = step(_SORTS[message.kind, message.direction], fact)
+        if consequence.status is not None:
+            event = Event(self.now, consequence.status, description)
+            messages.add_event(self.tx, message.row_id, event)
+            known = [one.status for one in messages.events(self.tx, message.row_id)]
+            messages.change(self.tx, message.row_id, state=derived_state(known))
+            self.happened.append((message, event))
+        for action in consequence.actions:
+            self._carry_out(action, message, description, answer)
+
+    def _carry_out(
+        self, action: Action, message: Message, cause: str | None, answer: AppReceipt | None
+    ) -> None:
+        match action:
+            case Action.SEND:
+                jobs.add(self.tx, message.row_id, Task.SEND, self.now)
+            case Action.DELIVER:
+                jobs.add(self.tx, message.row_id, Task.DELIVER, self.now)
+            case Action.STATUS_MOTTATT:
+                self.send_status(message, Status.MOTTATT)
+            case Action.STATUS_LEVERT:
+                self.send_status(message, Status.LEVERT)
+            case Action.SEND_KVITTERING:
+                if not self.answered(message):
+                    self.send_receipt(message, answer or _error(cause))
+            case Action.TELL_ARCHIVE:
+                if not self.answered(message):
+                    self._tell_archive(message, answer or _error(cause))
+            case Action.ALERT:
+                log.error("message_id=%s needs a person: %s", message.message_id, cause)
+
+    def answered(self, letter: Message) -> AppReceipt | None:
+        """The receipt that this letter has got, from its receiver or from us."""
+        wanted = (
+            Direction.OUTGOING if letter.direction is Direction.INCOMING else Direction.INCOMING
+        )
+        columns = messages_table.c
+        found = messages.find(
+            self.tx,
+            columns.related_to == letter.message_id,
+            columns.direction == wanted,
+            columns.kind.in_((Kind.RECEIPT, Kind.NOTICE)),
+        )
+        return None if found is None else found.receipt
+
+    def send_status(self, original: Message, value: Status) -> None:
+        """A status SBD to the sender of `original`, with its ids and channel."""
+        avtalt = (original.document_type or "").endswith("::avtalt")
+        self._store_and_send(
+            self._reply(
+                original,
+                kind=Kind.STATUS,
+                message_id=original.message_id,
+                process=AVTALT_RESPONSE_PROCESS if avtalt else RECEIPT_PROCESS,
+                document_type=STATUS_TYPE,
+                status_value=value,
+            )
+        )
+
+    def send_receipt(
+        self, letter: Message, receipt: AppReceipt, duplicate_key: str | None = None
+    ) -> None:
+        """An arkivmelding_kvittering for `letter`. Raises `messages.Duplicate`."""
+        self._store_and_send(
+            self._reply(
+                letter,
+                kind=Kind.RECEIPT,
+                message_id=self.context.new_id(),
+                process=RECEIPT_PROCESS,
+                document_type=RECEIPT_TYPE,
+                receipt=receipt,
+                duplicate_key=duplicate_key,
+            )
+        )
+
+    def _store_and_send(self, new: Message) -> None:
+        self.record(messages.add(self.tx, new), Fact.ACCEPTED)
+
+    def _reply(self, original: Message, **columns: object) -> Message:
+        """A message back to the sender of `original` (altinn-transport 4.3, R2-R4)."""
+        channel = original.channel
+        if channel and channel != self.context.policy.channel:
+            reference = channel
+        else:
+            reference = original.transport_ref or self.context.new_id()
+        reply = Message(
+            direction=Direction.OUTGOING,
+            kind=Kind.STATUS,
+            message_id=original.message_id,
+            conversation_id=original.conversation_id,
+            archive_conversation_id=original.archive_conversation_id,
+            sender=original.receiver,
+            receiver=original.sender,
+            created=self.now,
+            related_to=original.message_id,
+            channel=channel,
+            transport_ref=reference,
+            expires=self.now + self.context.policy.time_to_live,
+        )
+        return replace(reply, **columns)  # type: ignore[arg-type]
+
+    def _tell_archive(self, letter: Message, receipt: AppReceipt) -> None:
+        """As if the receiver had sent it: parties swapped, the archive's own id."""
+        notice = messages.add(
+            self.tx,
+            Message(
+                direction=Direction.INCOMING,
+                kind=Kind.NOTICE,
+                message_id=self.context.new_id(),
+                conversation_id=letter.conversation_id,
+                archive_conversation_id=letter.archive_conversation_id,
+                sender=letter.receiver,
+                receiver=letter.sender,
+                sender_ref=letter.receiver_ref,
+                receiver_ref=letter.sender_ref,
+                created=self.now,
+                related_to=letter.message_id,
+                receipt=receipt,
+            ),
+        )
+        self.record(notice, Fact.ACCEPTED)
+
+
+def _error(cause: str | None) -> AppReceipt:
+    text = cause or "Meldingen kunne ikke behandles"
+    return AppReceipt(ReceiptType.ERROR, (StatusMessage("Unknown", text),))

@@ -1,0 +1,184 @@
+"""Sending: package once, announce, upload, and watch until the network offers it.
+
+A crash or a lost answer anywhere in between never makes a second package at the
+receiver (altinn-transport 6.3): the transfer id is durable before the upload, and the
+network is asked before anything is sent again.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from datetime import timedelta
+
+from cryptography import x509
+
+from gateway.engine.context import Context
+from gateway.engine.ledger import Ledger
+from gateway.errors import CannotHandle, GatewayError, Retry, TransferUnclear, Unavailable
+from gateway.lifecycle import Fact, retry_after
+from gateway.model import Document, Status
+from gateway.package import MAIN_DOCUMENT, Sbd, build_package
+from gateway.ports import Parcel, TransferState
+from gateway.store import jobs, messages
+from gateway.store.blobs import Blob
+from gateway.store.jobs import Job
+from gateway.store.messages import Kind, Message, Role
+
+_WATCH = tuple(timedelta(seconds=s) for s in (5, 15, 30, 60, 120, 300))
+_EXPIRED = "Levetiden for meldingen er utgått. Må sendes på nytt"
+_WAIT_FOR_NETWORK = timedelta(minutes=30)
+
+
+class Outbound:
+    """Carries out the job ``send``."""
+
+    def __init__(self, context: Context, ledger: Ledger) -> None:
+        self._context = context
+        self._ledger = ledger
+
+    def send(self, job: Job) -> None:
+        """One attempt. Every outcome is recorded; raises nothing of `GatewayError`."""
+        with self._context.database.read() as tx:
+            message = messages.get(tx, job.message)
+            sent = Status.SENDT in {one.status for one in messages.events(tx, job.message)}
+            transfer = jobs.open_transfer(tx, job.message)
+        try:
+            if sent and transfer is not None:
+                self._watch(job, message, transfer)
+            elif message.expires is not None and self._context.now() > message.expires:
+                self._end(job, message, Fact.EXPIRED, _EXPIRED)
+            else:
+                self._send(job, message, transfer)
+        except GatewayError as error:
+            self._failed(job, message, error)
+
+    def _send(self, job: Job, message: Message, transfer: str | None) -> None:
+        parcel = self._parcel(message)
+        transport = self._context.transport
+        if transfer is not None:
+            state = transport.outcome(transfer, message.sender)
+            if state.uploaded:
+                return self._sent(job, message, transfer)
+            if state is TransferState.FAILED:
+                with self._ledger.entry() as entry:
+                    jobs.close_transfer(entry.tx, transfer, entry.now, uploaded=False)
+                transfer = None
+        if transfer is None:
+            transfer = transport.announce(parcel)
+            with self._ledger.entry() as entry:
+                jobs.announce_transfer(entry.tx, message.row_id, transfer, entry.now)
+        transport.upload(transfer, parcel)
+        return self._sent(job, message, transfer)
+
+    def _sent(self, job: Job, message: Message, transfer: str) -> None:
+        with self._ledger.entry() as entry:
+            jobs.close_transfer(entry.tx, transfer, entry.now, uploaded=True)
+            entry.record(message, Fact.SENT)
+            jobs.defer(entry.tx, job, entry.now + _WATCH[0])
+
+    def _watch(self, job: Job, message: Message, transfer: str) -> None:
+        """See that the network has let it through (altinn-transport 1.11)."""
+        state = self._context.transport.outcome(transfer, message.sender)
+        with self._ledger.entry() as entry:
+            if state is TransferState.FAILED:
+                jobs.close_transfer(entry.tx, transfer, entry.now, uploaded=False)
+                jobs.postpone(entry.tx, job, entry.now, "the network dropped the package")
+            elif state is TransferState.PROCESSING:
+                wait = _WATCH[min(job.attempt, len(_WATCH) - 1)]
+                jobs.defer(entry.tx, job, entry.now + wait)
+            else:
+                jobs.finish(entry.tx, job)
+
+    def _failed(self, job: Job, message: Message, error: GatewayError) -> None:
+        now = self._context.now()
+        if error.retry is Retry.NEVER:
+            return self._end(job, message, Fact.UNSENDABLE, error.text, error)
+        wait = retry_after(job.failures + 1, self._context.policy.first_retry)
+        if isinstance(error, Unavailable) and error.retry_after is not None:
+            wait = max(wait, timedelta(seconds=error.retry_after))
+        if isinstance(error, TransferUnclear):
+            wait = min(wait, _WAIT_FOR_NETWORK)
+        due = now + wait
+        if message.expires is not None:
+            due = min(due, message.expires + timedelta(seconds=1))
+        with self._ledger.entry() as entry:
+            jobs.postpone(entry.tx, job, due, f"{type(error).__name__}: {error.detail}")
+
+    def _end(
+        self,
+        job: Job,
+        message: Message,
+        fact: Fact,
+        description: str,
+        error: GatewayError | None = None,
+    ) -> None:
+        with self._ledger.entry() as entry:
+            entry.record(message, fact, description, error.receipt if error else None)
+            jobs.finish(entry.tx, job)
+
+    # --- packages ---------------------------------------------------------------------
+
+    def _parcel(self, message: Message) -> Parcel:
+        """The package of a message; built once, so that every attempt sends the same."""
+        blobs = self._context.blobs
+        with self._context.database.read() as tx:
+            built = messages.package(tx, message.row_id, blobs)
+        if built is None:
+            built = self._build(message)
+        content, md5 = built
+        assert message.transport_ref is not None, "outgoing messages have a reference"
+        return Parcel(message.sender, message.receiver, message.transport_ref, content, md5)
+
+    def _build(self, message: Message) -> tuple[Blob, str]:
+        context = self._context
+        with context.database.read() as tx:
+            documents = messages.documents(
+                tx, message.row_id, context.blobs, Role.METADATA, Role.FILE
+            )
+        certificate = self._receiver_certificate(message) if documents else None
+        scratch = context.blobs.scratch()
+        with ExitStack() as cleanup:
+            cleanup.callback(scratch.unlink, missing_ok=True)
+            with scratch.open("xb+") as target:
+                built = build_package(
+                    target,
+                    self._sbd(message),
+                    documents,
+                    signer=context.identities[0],
+                    receiver_certificate=certificate,
+                    spool_file=context.blobs.temporary,
+                )
+            content = context.blobs.adopt(scratch, built.size, built.sha256)
+        package = Document("sbd.zip", "application/zip", content)
+        with self._ledger.entry() as entry:
+            messages.add_documents(entry.tx, message.row_id, [package], Role.PACKAGE, md5=built.md5)
+        return content, built.md5
+
+    def _receiver_certificate(self, message: Message) -> x509.Certificate:
+        recipient = self._context.addresses.find(message.receiver, message.process)
+        if recipient.certificate_pem is None:
+            raise CannotHandle(f"the registry has no certificate for {message.receiver}")
+        return x509.load_pem_x509_certificate(recipient.certificate_pem.encode())
+
+    def _sbd(self, message: Message) -> Sbd:
+        assert message.process is not None, "outgoing messages have a process"
+        assert message.document_type is not None, "outgoing messages have a document type"
+        return Sbd(
+            type=message.document_type.rpartition("::")[2],
+            sender_id=f"0192:{message.sender}",
+            receiver_id=f"0192:{message.receiver}",
+            message_id=message.message_id,
+            conversation_id=message.conversation_id,
+            process=message.process,
+            created=self._context.now(),
+            expires=message.expires,
+            sender_ref=message.sender_ref,
+            receiver_ref=message.receiver_ref,
+            channel=message.channel,
+            channel_id=self._context.new_id() if message.channel else None,
+            hoveddokument=MAIN_DOCUMENT if message.kind is Kind.LETTER else None,
+            security_level=message.security_level,
+            receipt=message.receipt,
+            related_to_message_id=message.related_to if message.receipt else None,
+            status=message.status_value,
+        )

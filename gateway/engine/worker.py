@@ -1,0 +1,109 @@
+"""The threads that keep messages moving.
+
+Each thread claims one job at a time with a lease. A thread that dies takes nothing with
+it: the job is due again when the lease ends.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from gateway.engine.context import Context
+from gateway.engine.delivery import Handover
+from gateway.engine.inbound import Inbound
+from gateway.engine.ledger import Ledger
+from gateway.engine.outbound import Outbound
+from gateway.errors import GatewayError
+from gateway.lifecycle import retry_after
+from gateway.store import jobs
+from gateway.store.jobs import Job, Task
+
+log = logging.getLogger(__name__)
+
+_LEASE = timedelta(minutes=30)
+_IDLE_SECONDS = 1.0
+
+
+class Workers:
+    """Sends, polls and delivers until it is stopped.
+
+    `poll_seconds` is the pause between two polls, in seconds; `per_task` how many
+    threads send and how many deliver.
+    """
+
+    def __init__(
+        self, context: Context, ledger: Ledger, *, poll_seconds: float = 15.0, per_task: int = 4
+    ) -> None:
+        self._context = context
+        self._ledger = ledger
+        self._inbound = Inbound(context, ledger)
+        self._poll_seconds = poll_seconds
+        self._stopping = threading.Event()
+        outbound, handover = Outbound(context, ledger), Handover(context, ledger)
+        self._threads = [threading.Thread(target=self._poll, name="poll", daemon=True)]
+        for task, act in ((Task.SEND, outbound.send), (Task.DELIVER, handover.deliver)):
+            for number in range(1, per_task + 1):
+                self._threads.append(
+                    threading.Thread(
+                        target=self._work, args=(task, act), name=f"{task}-{number}", daemon=True
+                    )
+                )
+
+    def start(self) -> None:
+        """Start every thread."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self, timeout: float = 60.0) -> bool:
+        """Let running jobs end; False when some needed longer than `timeout` seconds."""
+        self._stopping.set()
+        self._ledger.news.publish()
+        for thread in self._threads:
+            thread.join(timeout)
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def _work(self, task: Task, act: Callable[[Job], None]) -> None:
+        while not self._stopping.is_set():
+            edition = self._ledger.news.edition
+            claimed: list[Job] = []
+            try:
+                claimed = self._claim(task)
+            except SQLAlchemyError:
+                log.exception("the database does not answer; tried again")
+                self._stopping.wait(_IDLE_SECONDS)
+            for job in claimed:
+                self._run(job, act)
+            if not claimed:
+                self._ledger.news.wait(edition, _IDLE_SECONDS)
+
+    def _run(self, job: Job, act: Callable[[Job], None]) -> None:
+        try:
+            act(job)
+        except Exception as error:  # a defect in one letter must not stop the others
+            log.exception("job %s failed in a way nobody foresaw", job.id)
+            with self._ledger.entry() as entry:
+                due = entry.now + retry_after(job.failures + 1)
+                jobs.postpone(entry.tx, job, due, type(error).__name__)
+
+    def _claim(self, task: Task) -> list[Job]:
+        now = self._context.now()
+        with self._context.database.read() as tx:
+            if not jobs.any_due(tx, task, now):
+                return []
+        with self._context.database.write() as tx:
+            return jobs.claim(tx, task, now, lease=_LEASE)
+
+    def _poll(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._inbound.poll()
+            except GatewayError as error:
+                log.warning("polling failed: %s", error.detail)
+            except Exception:
+                log.exception("polling failed in a way nobody foresaw")
+            self._stopping.wait(self._poll_seconds)
