@@ -1,0 +1,25 @@
+"""How much an incoming package may ask of us (dpo-packaging 3.9, 5.7, 6)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Caps on one package; sizes in bytes."""
+
+    sbd: int = MIB
+    sbd_depth: int = 64
+    entries: int = 2_000
+    name: int = 255
+    metadata: int = MIB
+    inflated: int = 2 * 1024 * MIB
+    ratio: int = 200
+    """Inflated to packed, per entry, counted after the first MiB."""
+    cms_header: int = MIB
+
+
+DEFAULT_LIMITS = Limits()
