@@ -1,0 +1,141 @@
+"""Puts one gateway together from its settings; the only module that knows everybody."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+
+from gateway.archives.dialects import load_dialect
+from gateway.archives.settings import ArchiveSettings
+from gateway.archives.soap import SoapArchive
+from gateway.certificates import load_keystore
+from gateway.edu.limits import Limits
+from gateway.engine.context import Context, Policy
+from gateway.engine.intake import Intake
+from gateway.engine.ledger import Ledger
+from gateway.engine.worker import Workers
+from gateway.http import new_client
+from gateway.model import Event
+from gateway.registry import Registry
+from gateway.settings import Settings
+from gateway.soap.listener import Listener
+from gateway.soap.server import create_app
+from gateway.store import arrivals, messages
+from gateway.store.blobs import BlobStore
+from gateway.store.database import Database
+from gateway.store.messages import Message
+from gateway.tokens import TokenSource
+from gateway.translate import load_mapping
+from gateway.transports.altinn3 import Altinn3
+
+
+class Gateway:
+    """One gateway: endpoint, workers and store.
+
+    `observers` are called with every event once it is durable, in the thread that
+    caused it.
+    """
+
+    def __init__(
+        self, settings: Settings, observers: Iterable[Callable[[Message, Event], None]] = ()
+    ) -> None:
+        settings.folder.mkdir(parents=True, exist_ok=True)
+        self.database = Database(f"sqlite:///{settings.folder / 'gateway.db'}")
+        self.blobs = BlobStore(settings.folder / "blobs")
+        self.context = _context(settings, self.database, self.blobs)
+        self.context.observers.extend(observers)
+        ledger = Ledger(self.context)
+        listen = settings.listen
+        basic_auth = None
+        if listen.username is not None and listen.password is not None:
+            basic_auth = (listen.username, listen.password)
+        endpoint = create_app(
+            Intake(self.context, ledger),
+            self.blobs,
+            limits=Limits(),
+            public_url=listen.public_url,
+            basic_auth=basic_auth,
+        )
+        self._listener = Listener(
+            endpoint, listen.host, listen.port, max_body=listen.max_request_bytes
+        )
+        self._workers = Workers(self.context, ledger, poll_seconds=settings.network.poll_seconds)
+
+    @property
+    def url(self) -> str:
+        """What the archive is configured with; known after `start`."""
+        return f"http://{self._listener.host}:{self._listener.port}/noarkExchange"
+
+    def start(self) -> None:
+        """Clear what a killed process left, then serve and work."""
+        self.blobs.sweep(self._known_blobs)
+        self._listener.start()
+        self._workers.start()
+
+    def stop(self) -> None:
+        """Take no more requests, let running jobs end, close the store."""
+        self._listener.stop(60)
+        self._workers.stop()
+        self.database.close()
+
+    def _known_blobs(self, keys: list[str]) -> set[str]:
+        with self.database.read() as tx:
+            return messages.blob_keys(tx, keys) | arrivals.quarantined(tx)
+
+
+def _context(settings: Settings, database: Database, blobs: BlobStore) -> Context:
+    organisation, network, archive = settings.organisation, settings.network, settings.archive
+    identity = load_keystore(
+        organisation.keystore, organisation.keystore_password, organisation.keystore_alias
+    )
+    dialect = load_dialect(archive.dialect)
+    parties = archive.appreceipt_parties or dialect.appreceipt_parties
+    http = new_client()
+    tokens = TokenSource(
+        token_url=network.token_url,
+        audience=network.token_audience,
+        exchange_url=network.exchange_url,
+        client_id=network.client_id,
+        identity=identity,
+        http=http,
+    )
+    return Context(
+        database=database,
+        blobs=blobs,
+        transport=Altinn3(
+            network.broker_url,
+            network.resource,
+            tokens,
+            channel=network.channel,
+            http=http,
+        ),
+        addresses=Registry(network.registry_url, tokens, http=http),
+        archive=SoapArchive(
+            ArchiveSettings(
+                name=dialect.title,
+                dialect=archive.dialect,
+                url=archive.url,
+                auth=archive.auth,  # type: ignore[arg-type]
+                username=archive.username,
+                password=archive.password,
+                domain=archive.domain,
+                timeout=archive.timeout,
+                ca_file=archive.ca_file,
+                proxy=archive.proxy,
+            )
+        ),
+        identities=[identity],
+        mapping=load_mapping(settings.messages.profile, switches=settings.messages.switches),
+        policy=Policy(
+            orgnr=organisation.orgnr,
+            system=archive.dialect,
+            process=settings.messages.process,
+            parties_original=parties == "original",
+            ok_on_empty_payload=archive.return_ok_on_empty_payload,
+            fallback_sender=settings.messages.fallback_sender,
+            max_letter_bytes=settings.messages.max_letter_bytes,
+            time_to_live=timedelta(hours=settings.messages.ttl_hours),
+            channel=network.channel,
+            first_retry=timedelta(seconds=settings.messages.retry_seconds),
+        ),
+    )

@@ -1,0 +1,79 @@
+"""Content survives exactly when it was committed and is known."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from gateway.errors import StorageFull
+from gateway.store.blobs import BlobStore
+
+
+def write(blobs: BlobStore, data: bytes):
+    writer = blobs.create()
+    writer.write(data)
+    return writer.commit()
+
+
+def test_what_was_written_is_read_back_with_its_size_and_checksum(tmp_path: Path) -> None:
+    blobs = BlobStore(tmp_path)
+    blob = write(blobs, b"brev")
+    assert (blob.size, blob.sha256) == (4, hashlib.sha256(b"brev").hexdigest())
+    with blobs.content(blob.key, blob.size, blob.sha256).open() as stream:
+        assert stream.read() == b"brev"
+
+
+def test_a_discarded_writer_leaves_no_file(tmp_path: Path) -> None:
+    blobs = BlobStore(tmp_path)
+    writer = blobs.create()
+    writer.write(b"half")
+    writer.discard()
+    writer.discard()
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_discard_after_commit_leaves_the_blob(tmp_path: Path) -> None:
+    blobs = BlobStore(tmp_path)
+    writer = blobs.create()
+    writer.write(b"hel")
+    blob = writer.commit()
+    writer.discard()
+    assert blob.path.read_bytes() == b"hel"
+
+
+def test_release_deletes_what_nobody_kept(tmp_path: Path) -> None:
+    blobs = BlobStore(tmp_path)
+    kept, unkept = write(blobs, b"a"), write(blobs, b"b")
+    blobs.keep([kept])
+    blobs.release([kept, unkept])
+    assert kept.path.exists()
+    assert not unkept.path.exists()
+
+
+def test_the_sweep_removes_what_a_killed_process_left(tmp_path: Path) -> None:
+    blobs = BlobStore(tmp_path)
+    known, orphan = write(blobs, b"a"), write(blobs, b"b")
+    half = blobs.create()
+    half.write(b"c")
+    half._file.close()  # as when the process died
+
+    again = BlobStore(tmp_path)
+    assert again.sweep(lambda keys: {known.key} & set(keys)) == 2
+    assert known.path.exists()
+    assert not orphan.path.exists()
+    assert not list((tmp_path / "incoming").iterdir())
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+def test_a_full_disk_is_storage_full(tmp_path: Path) -> None:
+    blobs = BlobStore(tmp_path)
+    writer = blobs.create()
+    writer._file.close()
+    writer._file = open("/dev/full", "wb", buffering=0)  # noqa: SIM115
+    with pytest.raises(StorageFull):
+        writer.write(b"x")
+    writer.discard()
+    assert not list((tmp_path / "incoming").iterdir())
