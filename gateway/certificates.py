@@ -1,0 +1,357 @@
+"""Keystores, and which certificates deserve trust (dpo-packaging 7)."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    load_pem_private_key,
+    pkcs12,
+)
+from cryptography.x509 import verification
+
+from gateway.errors import ConfigurationError
+from gateway.jks import MAGIC, read_jks
+from gateway.package import Identity, Signature, certificate_orgnr
+from gateway.resources import data_folder
+
+# --- keystores ------------------------------------------------------------------------
+
+
+def load_keystore(path: Path | str, password: str | None, alias: str | None = None) -> Identity:
+    """The key, certificate and chain of a PKCS12 or PEM file.
+
+    `alias` is checked against the name inside a PKCS12, without regard to case, as Java
+    does. Raises `ConfigurationError` that names the file, never the password.
+    """
+    path = Path(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"keystore {path}: {error.strerror}") from error
+    try:
+        if data.startswith(MAGIC):
+            raise ConfigurationError(
+                f"keystore {path}: is a Java keystore (JKS); "
+                "convert it once with `edu-gateway keystore convert`"
+            )
+        if b"-----BEGIN " in data:
+            return _from_pem(data, password)
+        return _from_pkcs12(data, password, alias)
+    except ConfigurationError as error:
+        if str(path) in error.detail:
+            raise
+        raise ConfigurationError(f"keystore {path}: {error.detail}") from error
+
+
+def convert_jks(data: bytes, password: str, alias: str | None, new_password: str) -> bytes:
+    """A JKS file's one key (or the one named `alias`) as PKCS12 under `new_password`.
+
+    Raises `ConfigurationError`.
+    """
+    if not data.startswith(MAGIC):
+        raise ConfigurationError("not a Java keystore (JKS)")
+    found = read_jks(data, password)
+    wanted = [name for name in found if alias is None or name.lower() == alias.lower()]
+    if len(wanted) != 1:
+        names = ", ".join(found) or "none"
+        raise ConfigurationError(f"which key? The keystore holds: {names}")
+    identity = found[wanted[0]]
+    return pkcs12.serialize_key_and_certificates(
+        wanted[0].encode(),
+        identity.private_key,
+        identity.certificate,
+        identity.chain,
+        BestAvailableEncryption(new_password.encode()),
+    )
+
+
+def _from_pkcs12(data: bytes, password: str | None, alias: str | None) -> Identity:
+    try:
+        store = pkcs12.load_pkcs12(data, None if password is None else password.encode())
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise ConfigurationError("wrong password, or not a PKCS12 or PEM file") from error
+    if store.cert is None:
+        raise ConfigurationError("holds no key with its certificate")
+    name = (store.cert.friendly_name or b"").decode("utf-8", "replace")
+    if alias is not None and name.lower() != alias.lower():
+        # With several keys the library gives only the first one (dpo-packaging 10.2).
+        raise ConfigurationError(f"its first key is named {name!r}, not {alias!r}")
+    others = [it.certificate for it in store.additional_certs]
+    return _identity(store.key, store.cert.certificate, others)
+
+
+def _from_pem(data: bytes, password: str | None) -> Identity:
+    secret = password.encode() if password and b"ENCRYPTED" in data else None
+    try:
+        key = load_pem_private_key(data, secret)
+        certificates = x509.load_pem_x509_certificates(data)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise ConfigurationError(
+            "wrong password, or the PEM file lacks its key or certificate"
+        ) from error
+    for certificate in certificates:
+        if certificate.public_key() == key.public_key():
+            others = [it for it in certificates if it != certificate]
+            return _identity(key, certificate, others)
+    raise ConfigurationError("the PEM file holds no certificate that fits its key")
+
+
+def _identity(
+    key: object, certificate: x509.Certificate, others: Sequence[x509.Certificate]
+) -> Identity:
+    if not isinstance(key, RSAPrivateKey):
+        raise ConfigurationError("the key is not RSA, which the network requires")
+    if certificate.public_key() != key.public_key():
+        raise ConfigurationError("the certificate does not fit the key")
+    return Identity(key, certificate, tuple(_in_order(certificate, others)))
+
+
+def _in_order(
+    certificate: x509.Certificate, others: Sequence[x509.Certificate]
+) -> Iterable[x509.Certificate]:
+    """`others` from the issuer of `certificate` upwards; strangers are left out."""
+    left = list(others)
+    while certificate.issuer != certificate.subject:
+        above = next((it for it in left if it.subject == certificate.issuer), None)
+        if above is None:
+            return
+        left.remove(above)
+        yield above
+        certificate = above
+
+
+# --- trust ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """Roots and intermediates that count, and the policies a leaf must carry one of.
+
+    An empty `policies` asks for none, for networks with a certificate authority of
+    their own.
+    """
+
+    roots: tuple[x509.Certificate, ...]
+    intermediates: tuple[x509.Certificate, ...] = ()
+    policies: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+    """Subjects of the certificates given that the list of fingerprints does not know."""
+
+
+def load_trust(
+    environment: str, certificate_files: Iterable[Path], mappings: Path | None = None
+) -> Trust:
+    """The certificates in `certificate_files` (PEM or DER, files or folders) whose
+    fingerprints ``tillit.toml`` lists for `environment`, ``prod`` or ``test``.
+
+    Raises `ConfigurationError`.
+    """
+    path = (mappings or data_folder("mappings")) / "tillit.toml"
+    try:
+        listed = tomllib.loads(path.read_text(encoding="utf-8"))[environment]
+        roots = set(listed["roots"].values())
+        intermediates = set(listed["intermediates"].values())
+        policies = tuple(listed["policies"])
+    except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+        raise ConfigurationError(f"{path}: no usable section {environment!r}") from error
+    given = [one for path in certificate_files for one in read_certificates(path)]
+    prints = [(fingerprint(one), one) for one in given]
+    return Trust(
+        roots=tuple(one for mark, one in prints if mark in roots),
+        intermediates=tuple(one for mark, one in prints if mark in intermediates),
+        policies=policies,
+        ignored=tuple(
+            one.subject.rfc4514_string()
+            for mark, one in prints
+            if mark not in roots | intermediates
+        ),
+    )
+
+
+def read_certificates(path: Path) -> list[x509.Certificate]:
+    """All certificates of a PEM or DER file, or of every such file in a folder."""
+    try:
+        if path.is_dir():
+            names = sorted(it for it in path.iterdir() if it.suffix in (".pem", ".cer", ".crt"))
+            return [one for name in names for one in read_certificates(name)]
+        data = path.read_bytes()
+        if b"-----BEGIN " in data:
+            return x509.load_pem_x509_certificates(data)
+        return [x509.load_der_x509_certificate(data)]
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}") from error
+    except ValueError as error:
+        raise ConfigurationError(f"{path}: not a certificate") from error
+
+
+def fingerprint(certificate: x509.Certificate) -> str:
+    """SHA-256 of the DER form, lower-case hex."""
+    return certificate.fingerprint(hashes.SHA256()).hex()
+
+
+def chain_problem(
+    certificate: x509.Certificate,
+    trust: Trust,
+    now: datetime,
+    came_along: Sequence[x509.Certificate] = (),
+) -> str | None:
+    """Why `certificate` is not one we trust at `now` (aware); None when it is.
+
+    The rules are those of 7.3 without revocation, for which see `Revocation`.
+    `came_along` are used only when `trust` lists no intermediates of its own.
+    """
+    if now < certificate.not_valid_before_utc:
+        return f"the certificate is not valid before {certificate.not_valid_before_utc:%Y-%m-%d}"
+    if now > certificate.not_valid_after_utc:
+        return f"the certificate expired {certificate.not_valid_after_utc:%Y-%m-%d}"
+    if certificate.issuer == certificate.subject:
+        return "the certificate is signed by itself"
+    if not trust.roots:
+        return "no trusted root certificate is configured"
+    try:
+        if problem := _extension_problem(certificate, trust.policies):
+            return problem
+        _verifier(trust.roots, now).verify(certificate, list(trust.intermediates or came_along))
+    except verification.VerificationError as error:
+        return f"no valid chain to a trusted root: {error}"
+    except ValueError as error:
+        return f"the certificate is malformed: {error}"
+    return None
+
+
+def _extension_problem(certificate: x509.Certificate, policies: Sequence[str]) -> str | None:
+    found: list[str] = []
+    key_usage_critical = False
+    for extension in certificate.extensions:
+        if isinstance(extension.value, x509.KeyUsage):
+            key_usage_critical = extension.critical
+        elif extension.critical and not isinstance(extension.value, x509.BasicConstraints):
+            return f"critical extension {extension.oid.dotted_string} is not allowed"
+        if isinstance(extension.value, x509.CertificatePolicies):
+            found = [it.policy_identifier.dotted_string for it in extension.value]
+    if not key_usage_critical:
+        return "key usage must be stated and critical"
+    if policies and not any(_policy_fits(one, wanted) for one in found for wanted in policies):
+        return f"none of its policies is accepted: {', '.join(found) or 'none stated'}"
+    return None
+
+
+def _policy_fits(policy: str, wanted: str) -> bool:
+    return policy.startswith(wanted[:-1]) if wanted.endswith(".*") else policy == wanted
+
+
+def _verifier(roots: Sequence[x509.Certificate], now: datetime) -> verification.ClientVerifier:
+    # The default policy is that of web servers: it wants names that a virksomhet lacks.
+    authority = verification.ExtensionPolicy.permit_all().require_present(
+        x509.BasicConstraints, verification.Criticality.AGNOSTIC, None
+    )
+    return (
+        verification.PolicyBuilder()
+        .store(verification.Store(list(roots)))
+        .time(now)
+        .extension_policies(
+            ca_policy=authority, ee_policy=verification.ExtensionPolicy.permit_all()
+        )
+        .build_client_verifier()
+    )
+
+
+def signer_problems(signature: Signature, sender: str, trust: Trust, now: datetime) -> list[str]:
+    """What speaks against the signer of a package (7.5), in the order of weight.
+
+    A number other than `sender`'s is normal when a supplier sends on behalf of its
+    customer; what each problem leads to is the operator's policy.
+    """
+    certificate = x509.load_pem_x509_certificate(signature.certificate_pem.encode())
+    came_along = (
+        x509.load_pem_x509_certificates(signature.chain_pem.encode()) if signature.chain_pem else []
+    )
+    problems = []
+    if problem := chain_problem(certificate, trust, now, came_along):
+        problems.append(f"signer: {problem}")
+    if signature.orgnr != sender:
+        problems.append(f"signer: organisation {signature.orgnr}, sender is {sender}")
+    return problems
+
+
+def published_problem(
+    own: x509.Certificate, published: x509.Certificate, now: datetime
+) -> str | None:
+    """Whether others encrypt for the certificate that we hold the key of (7.1)."""
+    for whose, certificate in (("our own", own), ("the published", published)):
+        if now < certificate.not_valid_before_utc:
+            return f"{whose} certificate is not valid yet"
+        if now > certificate.not_valid_after_utc:
+            return f"{whose} certificate has expired"
+    if own.serial_number != published.serial_number:
+        return (
+            f"the registry publishes certificate {published.serial_number}, "
+            f"we hold the key of {own.serial_number}"
+        )
+    if certificate_orgnr(own) != certificate_orgnr(published):
+        return "the published certificate names another organisation"
+    return None
+
+
+# --- revocation -----------------------------------------------------------------------
+
+
+@dataclass
+class Revocation:
+    """Revocation by CRL, for leaf certificates.
+
+    `fetch` gives the bytes behind a URL or raises OSError. A list that cannot be had is
+    not held against anybody: the last known one is used, or none (7.3).
+    """
+
+    fetch: Callable[[str], bytes]
+    _lists: dict[str, x509.CertificateRevocationList] = field(default_factory=dict)
+
+    def problem(
+        self, certificate: x509.Certificate, issuer: x509.Certificate, now: datetime
+    ) -> str | None:
+        """Why `certificate` must not be used; None when no list names it."""
+        for url in _crl_urls(certificate):
+            crl = self._crl(url, issuer, now)
+            if crl and crl.get_revoked_certificate_by_serial_number(certificate.serial_number):
+                return f"the certificate is revoked, says {url}"
+        return None
+
+    def _crl(
+        self, url: str, issuer: x509.Certificate, now: datetime
+    ) -> x509.CertificateRevocationList | None:
+        known = self._lists.get(url)
+        if known and known.next_update_utc and now < known.next_update_utc:
+            return known
+        try:
+            fresh = x509.load_der_x509_crl(self.fetch(url))
+            # Only its issuer's key can vouch for a list that comes over plain HTTP.
+            if fresh.is_signature_valid(issuer.public_key()):  # type: ignore[arg-type]
+                self._lists[url] = fresh
+                return fresh
+        except (OSError, ValueError, TypeError, UnsupportedAlgorithm):
+            return known
+        return known
+
+
+def _crl_urls(certificate: x509.Certificate) -> list[str]:
+    try:
+        points = certificate.extensions.get_extension_for_class(x509.CRLDistributionPoints)
+    except x509.ExtensionNotFound:
+        return []
+    return [
+        name.value
+        for point in points.value
+        for name in point.full_name or []
+        if isinstance(name, x509.UniformResourceIdentifier) and name.value.startswith("http")
+    ]
