@@ -115,9 +115,9 @@ def finish(builder: PayloadBuilder, *, nested: bool = False) -> Payload:
     name = local_name(str(root.tag))
     if kind is PayloadKind.UNKNOWN:
         builder.abort()
-        return Payload(kind, problem=f"the root {name!r} is neither letter nor receipt")
+        return Payload(kind, problem=f"the root {name[:100]!r} is neither letter nor receipt")
     if root.tag != _ROOTS[kind]:
-        warnings.append(f"the root is {root.tag}")
+        warnings.append(f"the root is {str(root.tag)[:100]}")
     if kind is PayloadKind.APPRECEIPT:
         builder.abort()
         if not has_type(root):

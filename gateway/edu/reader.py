@@ -356,7 +356,7 @@ class _PayloadReader:
 def _version(tag: str) -> str:
     namespace = tag.rpartition("}")[0].lstrip("{")
     if local_name(tag) != "Envelope":
-        raise RequestRefused("NotSoap", f"the root {tag!r} is not a SOAP envelope")
+        raise RequestRefused("NotSoap", f"the root {tag[:100]!r} is not a SOAP envelope")
     if namespace not in _VERSIONS:
         raise RequestRefused("VersionMismatch", "the envelope is neither SOAP 1.1 nor SOAP 1.2")
     return _VERSIONS[namespace]
