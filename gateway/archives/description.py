@@ -29,7 +29,8 @@ from gateway.model import (
 )
 from gateway.resources import data_folder
 
-_SOAP_ENVELOPE = "{http://schemas.xmlsoap.org/soap/envelope/}Envelope"
+_SOAP = "{http://schemas.xmlsoap.org/soap/envelope/}"
+_ANSWERS = (f"{_SOAP}Fault", f"{{{EXCHANGE_NAMESPACE}}}PutMessageResponse")
 _FAULT_TEXT = 2000
 """Characters of a fault's text that go into the log and the message's record."""
 
@@ -91,7 +92,8 @@ class ServiceDescription:
             if fault.code is None:
                 raise ArchiveUnclear("the archive's answer is a fault without a code") from fault
             raise _fault(fault) from fault
-        except (ZeepError, etree.LxmlError) as error:
+        except (ZeepError, etree.LxmlError, LookupError, ValueError, TypeError) as error:
+            # The latter are what zeep does with content that its schema does not foresee.
             raise ArchiveUnclear(
                 f"the archive's answer is not a PutMessageResponse ({type(error).__name__})"
             ) from error
@@ -122,8 +124,11 @@ def _refuse_unreadable(body: bytes) -> None:
     docinfo: Any = root.getroottree().docinfo
     if docinfo.doctype:
         raise ArchiveUnclear("the archive's answer has a DTD, which is not read")
-    if root.tag != _SOAP_ENVELOPE:
+    if root.tag != f"{_SOAP}Envelope":
         raise ArchiveUnclear("the archive's answer is not a SOAP 1.1 envelope")
+    children = root.findall(f"{_SOAP}Body/*")
+    if not children or children[0].tag not in _ANSWERS:
+        raise ArchiveUnclear("the archive's answer holds no PutMessageResponse")
 
 
 def _fault(fault: Fault) -> ArchiveFault:
