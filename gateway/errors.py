@@ -24,7 +24,8 @@
     │   ├── TransferUnclear  TransferFailed
     │   └── StorageFull
     └── NeedsOperator             nothing helps until a person does something
-        ├── NetworkRefused  RegistryRefused  TokenRefused
+        ├── NetworkRefused  NetworkAccessDenied  OfferGone
+        ├── RegistryRefused  TokenRefused
         ├── ArchiveFault
         ├── CertificateUnusable
         └── ConfigurationError
@@ -284,6 +285,20 @@ class NetworkRefused(NeedsOperator):
 
     text = "Ikke i stand til å sende melding til mottaker"
     operator = "Check rights, resource and organisation at the network."
+
+
+class NetworkAccessDenied(NetworkRefused):
+    """No right to the party or resource, or the network's own access service is down:
+    the answers look the same, so it is tried again while the operator is told."""
+
+    retry = Retry.LATER
+
+
+class OfferGone(NeedsOperator):
+    """The network no longer has a package that it offered us."""
+
+    retry = Retry.NEVER
+    operator = "Ask the sender to send again; the package expired before we fetched it."
 
 
 class RegistryRefused(NeedsOperator):
