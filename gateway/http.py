@@ -1,0 +1,142 @@
+"""The HTTP client that everything on the network side uses.
+
+TLS is verified against the system's and Mozilla's authorities, and a CA file of one's own
+where one is configured. Proxies come from the environment (``HTTPS_PROXY``, ``NO_PROXY``),
+never for loopback. Every call has time-outs, also in total (altinn-transport 1.3.4).
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any
+
+import certifi
+import httpx
+
+from gateway import __version__
+from gateway.errors import Unavailable
+
+USER_AGENT = f"edu-gateway/{__version__}"
+TIMEOUT = httpx.Timeout(30.0, connect=5.0)
+_LOOPBACK = ("all://127.0.0.1", "all://localhost", "all://[::1]")
+
+
+def new_client(
+    ca_file: Path | None = None, *, timeout: httpx.Timeout = TIMEOUT, connections: int = 50
+) -> httpx.Client:
+    """A client to be shared between threads; the caller closes it.
+
+    `ca_file` holds further trusted authorities as PEM. Redirects are not followed: none
+    of the services redirects, and a bearer token must not wander.
+    """
+    context = ssl.create_default_context()
+    context.load_verify_locations(certifi.where())
+    if ca_file is not None:
+        context.load_verify_locations(ca_file)
+    return httpx.Client(
+        verify=context,
+        timeout=timeout,
+        headers={"User-Agent": USER_AGENT},
+        follow_redirects=False,
+        limits=httpx.Limits(max_connections=connections, max_keepalive_connections=10),
+        mounts=dict.fromkeys(_LOOPBACK),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A small answer, read to its end."""
+
+    status: int
+    headers: httpx.Headers
+    content: bytes
+
+    @property
+    def ok(self) -> bool:
+        """Any 2xx."""
+        return 200 <= self.status < 300
+
+    @property
+    def text(self) -> str:
+        """The content as UTF-8, wrong bytes replaced."""
+        return self.content.decode("utf-8", "replace")
+
+    def json(self) -> Any:
+        """The content as JSON. Raises ValueError when it is not.
+
+        Tolerates control characters in strings, as the network's own client does.
+        """
+        return json.loads(self.text, strict=False)
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds that we are asked to wait."""
+        return retry_after(self.headers)
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """``Retry-After`` in seconds, given as a number or as a date; None when unusable."""
+    value = headers.get("Retry-After", "").strip()
+    if not value:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    except (TypeError, ValueError):
+        return None
+
+
+def call(
+    client: httpx.Client,
+    method: str,
+    url: str,
+    *,
+    unavailable: type[Unavailable],
+    headers: Mapping[str, str] | None = None,
+    params: Mapping[str, str] | None = None,
+    json_body: object | None = None,
+    form: Mapping[str, str] | None = None,
+    total: float = 30.0,
+    limit: int = 16 << 20,
+) -> Answer:
+    """One small exchange: at most `total` seconds, at most `limit` bytes back.
+
+    Raises `unavailable` when there is no complete answer. A status is not judged here.
+    """
+    deadline = time.monotonic() + total
+    try:
+        with client.stream(
+            method, url, headers=headers, params=params, json=json_body, data=form
+        ) as response:
+            content = bytearray()
+            for piece in response.iter_bytes():
+                content += piece
+                if len(content) > limit:
+                    raise unavailable(f"{method} {_place(url)}: more than {limit} bytes")
+                if time.monotonic() > deadline:
+                    raise unavailable(f"{method} {_place(url)}: not done within {total:g} s")
+            return Answer(response.status_code, response.headers, bytes(content))
+    except httpx.HTTPError as error:
+        raise unavailable(f"{method} {_place(url)}: {explain(error)}") from error
+    except httpx.InvalidURL as error:
+        raise unavailable(f"{method}: the address cannot be used ({error})") from error
+
+
+def explain(error: Exception) -> str:
+    """What went wrong with a connection, in words that hold no content."""
+    text = str(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _place(url: str) -> str:
+    """The address without its query."""
+    return url.partition("?")[0]

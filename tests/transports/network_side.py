@@ -1,0 +1,66 @@
+"""What the tests of the network side share."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import uuid
+from dataclasses import dataclass, field
+
+import httpx
+
+from gateway.ports import Parcel
+from gateway.registry import Registry
+from gateway.simulators.network import Network, Organisation
+from gateway.tokens import SystemUser, TokenSource
+from gateway.transports.altinn3 import Altinn3
+
+KARTVERKET, ARKIVVERKET = "991825827", "974760673"
+
+
+@dataclass(frozen=True)
+class Bytes:
+    """A `model.Content` in memory."""
+
+    data: bytes = field(repr=False)
+
+    @property
+    def size(self) -> int:
+        return len(self.data)
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.data).hexdigest()
+
+    def open(self) -> io.BytesIO:
+        return io.BytesIO(self.data)
+
+
+@dataclass
+class Wiring:
+    """Everything a gateway has on its network side."""
+
+    network: Network
+    organisation: Organisation
+    client: httpx.Client
+    tokens: TokenSource
+    registry: Registry
+    transport: Altinn3
+
+
+def parcel(
+    data: bytes = b"PK\x03\x04 a package",
+    *,
+    sender: str = KARTVERKET,
+    receiver: str = ARKIVVERKET,
+    reference: str | None = None,
+    md5: str | None = None,
+) -> Parcel:
+    """A package of these bytes."""
+    digest = hashlib.md5(data, usedforsecurity=False).hexdigest()
+    return Parcel(sender, receiver, reference or str(uuid.uuid4()), Bytes(data), md5 or digest)
+
+
+def system_user(organisation: Organisation) -> SystemUser:
+    """The organisation's own."""
+    return SystemUser(organisation.orgnr, organisation.external_ref)
