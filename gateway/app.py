@@ -27,6 +27,7 @@ from gateway.store.messages import Message
 from gateway.tokens import TokenSource
 from gateway.translate import load_mapping
 from gateway.transports.altinn3 import Altinn3
+from gateway.transports.pace import ALTINN_LIMITS, Pace
 
 
 class Gateway:
@@ -56,6 +57,7 @@ class Gateway:
             public_url=listen.public_url,
             basic_auth=basic_auth,
         )
+        self._host = listen.host
         self._listener = Listener(
             endpoint, listen.host, listen.port, max_body=listen.max_request_bytes
         )
@@ -64,7 +66,7 @@ class Gateway:
     @property
     def url(self) -> str:
         """What the archive is configured with; known after `start`."""
-        return f"http://{self._listener.host}:{self._listener.port}/noarkExchange"
+        return f"http://{self._host}:{self._listener.port}/noarkExchange"
 
     def start(self) -> None:
         """Clear what a killed process left, then serve and work."""
@@ -92,9 +94,9 @@ def _context(settings: Settings, database: Database, blobs: BlobStore) -> Contex
     parties = archive.appreceipt_parties or dialect.appreceipt_parties
     http = new_client()
     tokens = TokenSource(
-        token_url=network.token_url,
+        token_endpoint=network.token_url,
         audience=network.token_audience,
-        exchange_url=network.exchange_url,
+        exchange=network.exchange_url,
         client_id=network.client_id,
         identity=identity,
         http=http,
@@ -106,10 +108,18 @@ def _context(settings: Settings, database: Database, blobs: BlobStore) -> Contex
             network.broker_url,
             network.resource,
             tokens,
-            channel=network.channel,
+            parties={organisation.orgnr: network.system_user},
             http=http,
+            channel=network.channel,
+            pace=Pace(ALTINN_LIMITS if network.rate_limits else None),
         ),
-        addresses=Registry(network.registry_url, tokens, http=http),
+        addresses=Registry(
+            network.registry_url,
+            tokens.access(network.registry_scopes.split(), exchanged=False),
+            http=http,
+            default_process=settings.messages.process,
+            sign=network.registry_signed,
+        ),
         archive=SoapArchive(
             ArchiveSettings(
                 name=dialect.title,

@@ -70,6 +70,7 @@ class Network:
     client_id: str
     resource: str = "eformidling-dpo-meldingsutveksling"
     system_user: str | None = None
+    registry_scopes: str = "eformidling:dpo"
     registry_signed: bool = True
     poll_seconds: float = 15.0
     channel: str | None = None

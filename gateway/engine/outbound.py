@@ -17,7 +17,8 @@ from gateway.engine.ledger import Ledger
 from gateway.errors import CannotHandle, GatewayError, Retry, TransferUnclear, Unavailable
 from gateway.lifecycle import Fact, retry_after
 from gateway.model import Document, Status
-from gateway.package import MAIN_DOCUMENT, Sbd, build_package
+from gateway.package import Sbd, build_package
+from gateway.package.sbd import MAIN_DOCUMENT
 from gateway.ports import Parcel, TransferState
 from gateway.store import jobs, messages
 from gateway.store.blobs import Blob

@@ -1,0 +1,127 @@
+"""Requests, and what can be seen of them afterwards, for the tests of the engine."""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from xml.sax.saxutils import escape
+
+import httpx
+
+from gateway.demo import Demo, Side
+from gateway.model import EXCHANGE_NAMESPACE, MELDING_NAMESPACE, Status
+from gateway.store import messages
+from gateway.store.messages import Kind, Message
+from gateway.store.tables import message as messages_table
+
+UNKNOWN_ORGNR = "889640782"
+
+
+@dataclass
+class Pair:
+    """A (P360) and B (ePhorte)."""
+
+    demo: Demo
+
+    @property
+    def a(self) -> Side:
+        return self.demo.sides[0]
+
+    @property
+    def b(self) -> Side:
+        return self.demo.sides[1]
+
+
+def melding(
+    *files: tuple[str, bytes],
+    title: str = "Svar på søknad",
+    journpost: bool = True,
+    noarksak: bool = True,
+) -> str:
+    """A small letter of our own."""
+    documents = "".join(
+        f"<dokument><dlRnr>{number}</dlRnr><dlType>{'H' if number == 1 else 'V'}</dlType>"
+        f"<dbTittel>{escape(name)}</dbTittel><veVariant>P</veVariant>"
+        f"<fil><base64>{base64.b64encode(data).decode()}</base64></fil>"
+        f"<veFilnavn>{escape(name)}</veFilnavn><veMimeType>text/plain</veMimeType></dokument>"
+        for number, (name, data) in enumerate(files, start=1)
+    )
+    post = (
+        f'<journpost xmlns=""><jpId>17</jpId><jpJaar>2026</jpJaar><jpJpostnr>3</jpJpostnr>'
+        f"<jpNdoktype>U</jpNdoktype><jpInnhold>{escape(title)}</jpInnhold>"
+        f"<avsmot><amIhtype>1</amIhtype><amNavn>Skogland</amNavn></avsmot>{documents}</journpost>"
+    )
+    sak = '<noarksak xmlns=""><saId>42</saId><saTittel>Byggesak</saTittel></noarksak>'
+    return (
+        f'<?xml version="1.0" encoding="utf-8"?><Melding xmlns="{MELDING_NAMESPACE}">'
+        f"{post if journpost else ''}{sak if noarksak else ''}</Melding>"
+    )
+
+
+def put_message(
+    payload: str, *, receiver: str, conversation_id: str | None, sender: str = ""
+) -> bytes:
+    """A PutMessage with `payload` as escaped text."""
+    conversation = "" if conversation_id is None else f' conversationId="{conversation_id}"'
+    return (
+        '<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body>'
+        f'<PutMessageRequest xmlns="{EXCHANGE_NAMESPACE}">'
+        f'<envelope contentNamespace="{MELDING_NAMESPACE}"{conversation} xmlns="">'
+        f"<sender><orgnr>{sender}</orgnr></sender>"
+        f"<receiver><orgnr>{receiver}</orgnr></receiver></envelope>"
+        f'<payload xmlns="">{escape(payload)}</payload>'
+        "</PutMessageRequest></s:Body></s:Envelope>"
+    ).encode()
+
+
+def post(side: Side, body: bytes) -> httpx.Response:
+    """As curl would."""
+    return httpx.post(
+        side.gateway.url,
+        content=body,
+        headers={"Content-Type": "text/xml; charset=utf-8", "SOAPAction": '""'},
+        timeout=30,
+    )
+
+
+def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
+    """Wait for `condition`; fail when it does not come true."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+def letter_of(side: Side, conversation_id: str) -> Message | None:
+    """The outgoing letter that the archive of `side` calls `conversation_id`."""
+    with side.gateway.database.read() as tx:
+        return messages.find(
+            tx,
+            messages_table.c.archive_conversation_id == conversation_id,
+            messages_table.c.kind == Kind.LETTER,
+            messages_table.c.sender == side.orgnr,
+        )
+
+
+def timeline(side: Side, conversation_id: str) -> list[Status]:
+    letter = letter_of(side, conversation_id)
+    assert letter is not None
+    with side.gateway.database.read() as tx:
+        return [one.status for one in messages.events(tx, letter.row_id)]
+
+
+def receipts(side: Side, conversation_id: str) -> list:
+    return [one for one in side.archive.receipts if one.conversation_id == conversation_id]
+
+
+def filed(side: Side, conversation_id: str) -> list:
+    return [one for one in side.archive.letters if one.conversation_id == conversation_id]
+
+
+def stored_traces(side: Side) -> tuple[int, int]:
+    """How many messages and blob files there are."""
+    with side.gateway.database.read() as tx:
+        rows = len(messages.select(tx, limit=100_000))
+    return rows, sum(1 for path in side.gateway.blobs.folder.rglob("*") if path.is_file())
