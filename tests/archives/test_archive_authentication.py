@@ -1,0 +1,284 @@
+"""Authentication against acceptors that behave as IIS does: per connection for NTLM."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import ipaddress
+import ssl
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import spnego
+from archive_letters import ENVELOPE, make_melding
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from spnego.exceptions import SpnegoError
+
+from gateway.archives.settings import ArchiveSettings
+from gateway.archives.soap import SoapArchive
+from gateway.errors import ArchiveFault, ArchiveUnreachable, ConfigurationError
+from gateway.model import OK
+from gateway.ports import Delivery
+
+LETTER = Delivery(ENVELOPE, make_melding(b"x" * 3_000_000))
+
+ANSWER = (
+    b'<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body>'
+    b'<t:PutMessageResponse xmlns:t="http://www.arkivverket.no/Noark/Exchange/types">'
+    b'<result type="OK"/></t:PutMessageResponse></s:Body></s:Envelope>'
+)
+
+
+class Guarded:
+    """An archive behind authentication.
+
+    Counts the bytes of bodies that came, by whether the connection was authenticated.
+    `forget`: so many times the connection is closed right after its handshake.
+    """
+
+    def __init__(self, scheme: str, *, forget: int = 0) -> None:
+        self.scheme = scheme
+        self.forget = forget
+        self.accepted = self.refused = self.letters = 0
+        self.principals: set[str] = set()
+        self.paths: list[str] = []
+        guarded = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            context: Any = None
+
+            def do_GET(self) -> None:
+                guarded.paths.append(self.path)
+                if not self._authenticated():
+                    return
+                close = guarded.forget > 0
+                guarded.forget -= close
+                self._respond(200, b"<html/>", close=close)
+
+            def do_POST(self) -> None:
+                guarded.paths.append(self.path)
+                length = int(self.headers["Content-Length"])
+                read = 0
+                while read < length:
+                    read += len(self.rfile.read(min(65536, length - read)))
+                if not self._authenticated():
+                    guarded.refused += read
+                    return
+                guarded.accepted += read
+                guarded.letters += 1
+                self._respond(200, ANSWER)
+
+            def _authenticated(self) -> bool:
+                scheme, _, token = self.headers.get("Authorization", "").partition(" ")
+                if guarded.scheme == "Basic":
+                    if base64.b64decode(token) == "arkiv:Hemmelig æ".encode():
+                        return True
+                    self._respond(401, b"", challenge='Basic realm="arkiv"')
+                    return False
+                if self.context is not None and self.context.complete:
+                    return True
+                if scheme != guarded.scheme or not token:
+                    self._respond(401, b"no", challenge=guarded.scheme)
+                    return False
+                if self.context is None:
+                    self.context = spnego.server(
+                        hostname="127.0.0.1", service="HTTP", protocol=guarded.scheme.lower()
+                    )
+                try:
+                    out = self.context.step(base64.b64decode(token))
+                except SpnegoError:
+                    self.context = None
+                    self._respond(401, b"no", challenge=guarded.scheme)
+                    return False
+                if self.context.complete:
+                    guarded.principals.add(self.context.client_principal)
+                    return True
+                encoded = base64.b64encode(out or b"").decode()
+                self._respond(401, b"go on", challenge=f"{guarded.scheme} {encoded}")
+                return False
+
+            def _respond(
+                self, status: int, body: bytes, *, challenge: str = "", close: bool = False
+            ) -> None:
+                self.send_response(status)
+                if challenge:
+                    self.send_header("WWW-Authenticate", challenge)
+                if close:
+                    self.send_header("Connection", "close")
+                    self.close_connection = True
+                self.send_header("Content-Type", "text/xml")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.port = self.server.server_address[1]
+        self.url = f"http://127.0.0.1:{self.port}/edu"
+
+    def __enter__(self) -> Guarded:
+        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture(autouse=True)
+def _accounts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "accounts"
+    file.write_text("SAK:arkiv:Hemmelig1\n")
+    monkeypatch.setenv("NTLM_USER_FILE", str(file))
+
+
+def _archive(url: str, **settings: Any) -> SoapArchive:
+    return SoapArchive(ArchiveSettings("arkiv", "p360", url, **settings))
+
+
+def _windows(url: str, auth: str, password: str = "Hemmelig1") -> SoapArchive:
+    return _archive(url, auth=auth, username="arkiv", password=password, domain="SAK")
+
+
+@pytest.mark.parametrize(("auth", "scheme"), [("ntlm", "NTLM"), ("negotiate", "Negotiate")])
+def test_letter_is_sent_once_only_on_the_authenticated_connection(auth: str, scheme: str) -> None:
+    with Guarded(scheme) as guarded:
+        assert _windows(guarded.url, auth).put_message(LETTER) == OK
+    assert guarded.principals == {"SAK\\arkiv"}
+    assert guarded.letters == 1
+    assert guarded.accepted > 4_000_000
+    assert guarded.refused == 0, "nothing of the letter goes out before the handshake is done"
+
+
+@pytest.mark.parametrize(("auth", "scheme"), [("ntlm", "NTLM"), ("negotiate", "Negotiate")])
+def test_wrong_password_is_a_fault_before_anything_is_sent(auth: str, scheme: str) -> None:
+    with Guarded(scheme) as guarded, pytest.raises(ArchiveFault, match="credentials") as caught:
+        _windows(guarded.url, auth, "feil").put_message(LETTER)
+    assert caught.value.fault_code == "HTTP 401"
+    assert guarded.accepted == guarded.refused == 0
+
+
+def test_connection_that_lost_its_login_is_authenticated_once_more() -> None:
+    with Guarded("NTLM", forget=1) as guarded:
+        assert _windows(guarded.url, "ntlm").put_message(LETTER) == OK
+    assert guarded.letters == 1
+    assert guarded.refused > 4_000_000
+
+
+def test_connection_that_always_loses_its_login_ends_in_a_fault() -> None:
+    with Guarded("NTLM", forget=9) as guarded, pytest.raises(ArchiveFault) as caught:
+        _windows(guarded.url, "ntlm").put_message(LETTER)
+    assert caught.value.fault_code == "HTTP 401"
+    assert guarded.letters == 0
+
+
+def test_scheme_that_the_archive_does_not_offer_is_named() -> None:
+    with Guarded("NTLM") as guarded, pytest.raises(ArchiveFault, match="offers NTLM"):
+        _windows(guarded.url, "negotiate").put_message(LETTER)
+
+
+def test_basic_login_goes_with_the_letter_at_once() -> None:
+    with Guarded("Basic") as guarded:
+        archive = _archive(guarded.url, auth="basic", username="arkiv", password="Hemmelig æ")
+        assert archive.put_message(LETTER) == OK
+    assert guarded.refused == 0
+
+
+def test_wrong_basic_password_is_a_fault() -> None:
+    with Guarded("Basic") as guarded, pytest.raises(ArchiveFault, match="Basic"):
+        _archive(guarded.url, auth="basic", username="arkiv", password="feil").put_message(LETTER)
+
+
+def test_missing_login_says_what_the_archive_offers() -> None:
+    with Guarded("NTLM") as guarded, pytest.raises(ArchiveFault, match="NTLM"):
+        _archive(guarded.url).put_message(LETTER)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the process has an account there")
+def test_account_that_cannot_be_used_here_is_a_configuration_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without a name only Windows can log on, as the service's own account."""
+    monkeypatch.delenv("NTLM_USER_FILE")
+    with Guarded("NTLM") as guarded, pytest.raises(ConfigurationError, match="ntlm"):
+        _archive(guarded.url, auth="ntlm").put_message(LETTER)
+
+
+def test_proxy_is_used_when_it_is_set_and_the_environment_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9/")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9/")
+    with Guarded("Basic") as guarded:
+        login = {"auth": "basic", "username": "arkiv", "password": "Hemmelig æ"}
+        assert _archive(guarded.url, **login).put_message(LETTER) == OK
+        behind = _archive(
+            "http://archive.invalid/edu", proxy=f"http://127.0.0.1:{guarded.port}", **login
+        )
+        assert behind.put_message(LETTER) == OK
+    assert guarded.paths[-1] == "http://archive.invalid/edu"
+
+
+@pytest.fixture
+def https_archive(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "archive")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
+            critical=False,
+        )
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    ca_file = tmp_path / "ca.pem"
+    ca_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    key_file = tmp_path / "key.pem"
+    key_file.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(ca_file, key_file)
+    guarded = Guarded("NTLM")
+    guarded.server.socket = context.wrap_socket(guarded.server.socket, server_side=True)
+    with guarded:
+        yield guarded.url.replace("http:", "https:"), ca_file
+
+
+def test_tls_with_the_configured_authority_and_ntlm_inside(
+    https_archive: tuple[str, Path],
+) -> None:
+    url, ca_file = https_archive
+    login = {"auth": "ntlm", "username": "arkiv", "password": "Hemmelig1", "domain": "SAK"}
+    assert _archive(url, ca_file=ca_file, **login).put_message(LETTER) == OK
+
+
+def test_unknown_authority_is_unreachable_and_nothing_is_sent(
+    https_archive: tuple[str, Path],
+) -> None:
+    url, _ = https_archive
+    with pytest.raises(ArchiveUnreachable, match="CERTIFICATE_VERIFY_FAILED"):
+        _archive(url).put_message(LETTER)
