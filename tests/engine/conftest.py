@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from letters_and_traces import Pair
 
 from gateway.demo import Demo
-
-from letters_and_traces import Pair
 
 
 @pytest.fixture(scope="session")
