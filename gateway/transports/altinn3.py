@@ -66,7 +66,7 @@ class _Known:
 class _Inbox:
     """One organisation's polling."""
 
-    round: int = 0
+    rounds_since_started: int = _EVERY
     known: dict[str, _Known] = field(default_factory=dict)
     continue_from: dict[str, datetime | None] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -174,9 +174,8 @@ class Altinn3:
         """
         inbox = self._inboxes.setdefault(party, _Inbox())
         with inbox.lock:
-            started = inbox.round % _EVERY == 0
-            inbox.round += 1
-            return _Round(self, party, inbox).run(started)
+            inbox.rounds_since_started += 1
+            return _Round(self, party, inbox).run(inbox.rounds_since_started >= _EVERY)
 
     def skipped(self, party: str) -> int:
         """Packages left alone because they are for another installation (R8). They expire
@@ -323,7 +322,14 @@ class _Round:
     def run(self, started_too: bool) -> list[Offer]:
         listed = dict.fromkeys(self._ids("Initialized"), False)
         if started_too and not self._stop:
+            trouble = self._trouble
             listed |= dict.fromkeys(self._ids("DownloadStarted"), True)
+            if self._stop:
+                # Asked for again in the next round; the first list has told its news.
+                self._stop, self._trouble = False, trouble
+                started_too = False
+            else:
+                self._inbox.rounds_since_started = 0
         offers: list[Offer] = []
         for transfer_id, reoffered in listed.items():
             known = self._look_up(transfer_id, reoffered)
@@ -344,7 +350,9 @@ class _Round:
         found: dict[str, None] = {}
         since = self._inbox.continue_from.pop(recipient_status, None)
         for _ in range(_PAGES):
-            page = self._page(recipient_status, since, first=not found)
+            page = self._page(
+                recipient_status, since, first=recipient_status == "Initialized" and not found
+            )
             found.update(dict.fromkeys(page))
             if self._stop:
                 break
@@ -359,7 +367,9 @@ class _Round:
         self._inbox.continue_from[recipient_status] = since
         return list(found)
 
-    def _page(self, recipient_status: str, since: datetime | None, *, first: bool) -> list[str]:
+    def _page(
+        self, recipient_status: str, since: datetime | None, patience: float | None
+    ) -> list[str]:
         query = {
             "resourceId": self._transport._resource,
             "status": "Published",
@@ -369,7 +379,7 @@ class _Round:
         if since is not None:
             query["from"] = since.isoformat()
         try:
-            return self._broker.list(self._party, query, patience=None if first else 0.0)
+            return self._broker.list(self._party, query, patience=patience)
         except Refusal as refusal:
             self._note(meaning(refusal))
         except GatewayError as error:

@@ -37,15 +37,19 @@ def network(keys: Path) -> Iterator[Network]:
 Wire = Callable[..., Wiring]
 
 
+@pytest.fixture(scope="session")
+def client() -> Iterator[httpx.Client]:
+    """One HTTP client, as a gateway has."""
+    with http.new_client() as client:
+        yield client
+
+
 @pytest.fixture
-def wire(network: Network) -> Iterator[Wire]:
+def wire(network: Network, client: httpx.Client) -> Wire:
     """Make the network side of an organisation's gateway."""
-    clients: list[httpx.Client] = []
 
     def make(orgnr: str, *, pace: Pace | None = None, **options: object) -> Wiring:
         organisation = network.organisations[orgnr]
-        client = http.new_client()
-        clients.append(client)
         environment = network.environment
         tokens = TokenSource(
             token_endpoint=environment.token_endpoint,
@@ -74,9 +78,7 @@ def wire(network: Network) -> Iterator[Wire]:
         )
         return Wiring(network, organisation, client, tokens, registry, transport)
 
-    yield make
-    for client in clients:
-        client.close()
+    return make
 
 
 @pytest.fixture

@@ -131,7 +131,11 @@ def write_keystore(
             key,
             certificate,
             list(chain) or None,
-            serialization.BestAvailableEncryption(KEYSTORE_PASSWORD.encode()),
+            serialization.PrivateFormat.PKCS12.encryption_builder()
+            .kdf_rounds(1000)  # quick to open; the password is no secret
+            .key_cert_algorithm(pkcs12.PBES.PBESv2SHA256AndAES256CBC)
+            .hmac_hash(hashes.SHA256())
+            .build(KEYSTORE_PASSWORD.encode()),
         )
     )
 
