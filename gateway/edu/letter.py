@@ -66,7 +66,7 @@ class PayloadBuilder:
             if not self._inside_document:
                 self._document.feed(data)
             return
-        self._tally.text(len(data))
+        self._tally.text(data)
         self._tree.data(data)
 
     def root(self) -> etree._Element:

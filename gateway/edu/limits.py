@@ -12,16 +12,16 @@ class Limits:
     """Everything is per request; sizes in bytes unless the name says otherwise.
 
     `request_bytes` counts the body as it arrives (inflated, base64 included), so that a
-    document of 1 GiB needs 1.4 GiB. `token_bytes` is the longest start tag, comment or
+    document of 1 GiB needs 1.4 GiB. `text_bytes` is text outside documents. `token_bytes` is the longest start tag, comment or
     processing instruction. `gzip_ratio` is inflated size over compressed size.
     """
 
     request_bytes: int = 3 * 1024**3
     documents: int = 1000
     depth: int = 64
-    elements: int = 200_000
+    elements: int = 100_000
     attributes: int = 64
-    text_characters: int = 8_000_000
+    text_bytes: int = 8_000_000
     token_bytes: int = 1024**2
     gzip_ratio: int = 200
 
@@ -48,10 +48,10 @@ class Tally:
         if self._elements > self.limits.elements:
             raise RequestRefused("TooManyElements", "the XML has more elements than allowed")
 
-    def text(self, characters: int) -> None:
+    def text(self, data: str) -> None:
         """Text that is kept in memory, that is, outside documents."""
-        self._text += characters
-        if self._text > self.limits.text_characters:
+        self._text += len(data) if data.isascii() else len(data.encode())
+        if self._text > self.limits.text_bytes:
             raise RequestRefused("TooMuchText", "there is too much text outside documents")
 
     def document(self) -> None:

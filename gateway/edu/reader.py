@@ -233,7 +233,7 @@ class _EnvelopeBuilder:
             assert self._payload is not None
             self._payload.text(data)
         elif len(self._path) >= 5:  # values; above them there is only layout
-            self._tally.text(len(data))
+            self._tally.text(data)
             self._tree.data(data)
 
     def close(self) -> SoapRequest:
