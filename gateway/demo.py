@@ -6,8 +6,10 @@ archive to B's and its receipt home; then one the other way.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import time
+import uuid
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -15,15 +17,17 @@ from pathlib import Path
 from threading import Lock
 
 from gateway.app import Gateway
-from gateway.model import Event, ReceiptType, Status
+from gateway.model import EXCHANGE_NAMESPACE, MELDING_NAMESPACE, Event, ReceiptType, Status
 from gateway.settings import ArchiveSystem, Listen, Messages, Network, Organisation, Settings
 from gateway.simulators.archive import SimulatedArchive
+from gateway.simulators.desk import Desk
 from gateway.simulators.network import Network as SimulatedNetwork
 from gateway.store import messages
 from gateway.store.messages import Kind, Message
 from gateway.store.tables import message as messages_table
 
-_DEADLINE_SECONDS = 25.0
+_LETTER_SECONDS = 12.0
+_SILENCE_SECONDS = 0.8
 
 
 @dataclass
@@ -102,6 +106,7 @@ class Demo:
         self._started = time.monotonic()
         self._cleanup = ExitStack()
         self._lock = Lock()
+        self._latest = self._started
 
     def __enter__(self) -> Demo:
         try:
@@ -201,6 +206,7 @@ class Demo:
                     f"AppReceipt home after {elapsed:.1f} s"
                 )
             problems += [f"{route}: {reason}" for reason in reasons]
+        self._wait_for_silence()
         self.say("")
         for line in summary:
             self.say(line)
@@ -217,10 +223,36 @@ class Demo:
         return Sent(sender, receiver, conversation_id, title, checksums, started)
 
     def _wait(self, sent: Sent) -> list[str]:
-        deadline = time.monotonic() + _DEADLINE_SECONDS / 2
+        deadline = time.monotonic() + _LETTER_SECONDS
         while (reasons := sent.missing()) and time.monotonic() < deadline:
             time.sleep(0.05)
         return reasons
+
+    def _wait_for_silence(self) -> None:
+        """The last statuses are still on their way when both letters are home."""
+        give_up = time.monotonic() + 5
+        while time.monotonic() < min(give_up, self._latest + _SILENCE_SECONDS):
+            time.sleep(0.05)
+
+    def invitation(self) -> list[str]:
+        """How to send something of one's own while the demo runs."""
+        a, b = self.sides
+        desk = Desk(a.archive, self._port(5))
+        desk.start()
+        self._cleanup.callback(desk.stop)
+        request = self.folder / "putmessage.xml"
+        request.write_bytes(_sample_request(b.orgnr))
+        return [
+            "",
+            "Both gateways keep running; Ctrl-C stops them. From another window:",
+            "",
+            "  a file of your own, sent by A's archive as a letter to B:",
+            f'    curl --data-binary @README.md "{desk.url}?to={b.orgnr}&filename=README.md"',
+            "",
+            "  a PutMessage of your own, posted to A's gateway as an archive would:",
+            f'    curl -H "Content-Type: text/xml" --data-binary "@{request}" {a.gateway.url}',
+            "",
+        ]
 
     # --- telling ----------------------------------------------------------------------
 
@@ -232,6 +264,7 @@ class Demo:
 
     def _tell(self, letter: str, text: str) -> None:
         with self._lock:
+            self._latest = time.monotonic()
             self.say(f"{time.monotonic() - self._started:6.2f} s  {letter:1}  {text}")
 
 
@@ -242,6 +275,35 @@ def demo_documents(title: str) -> list[tuple[str, str, bytes]]:
         ("Brev.pdf", "application/pdf", _pdf(title)),
         ("Vedlegg 1.txt", "text/plain", text),
     ]
+
+
+def _sample_request(receiver: str) -> bytes:
+    """A PutMessage that a person can read and edit."""
+    text = base64.b64encode("Hei på deg!\r\n".encode()).decode()
+    return f"""<?xml version="1.0" encoding="UTF-8"?>
+<soap:Envelope xmlns:soap="http://schemas.xmlsoap.org/soap/envelope/">
+ <soap:Body>
+  <n:PutMessageRequest xmlns:n="{EXCHANGE_NAMESPACE}">
+   <envelope conversationId="{uuid.uuid4()}" contentNamespace="{MELDING_NAMESPACE}">
+    <sender><orgnr/></sender>
+    <receiver><orgnr>{receiver}</orgnr></receiver>
+   </envelope>
+   <payload><![CDATA[<Melding xmlns="{MELDING_NAMESPACE}">
+     <journpost xmlns="">
+      <jpId>1</jpId><jpNdoktype>U</jpNdoktype><jpInnhold>Et brev for hånd</jpInnhold>
+      <avsmot><amIhtype>1</amIhtype><amNavn>Mottaker</amNavn></avsmot>
+      <dokument>
+       <dlRnr>1</dlRnr><dlType>H</dlType><dbTittel>Hilsen</dbTittel><veVariant>P</veVariant>
+       <fil><base64>{text}</base64></fil>
+       <veFilnavn>hilsen.txt</veFilnavn><veMimeType>text/plain</veMimeType>
+      </dokument>
+     </journpost>
+     <noarksak xmlns=""><saId>1</saId><saTittel>Prøvesak</saTittel></noarksak>
+    </Melding>]]></payload>
+  </n:PutMessageRequest>
+ </soap:Body>
+</soap:Envelope>
+""".encode()
 
 
 def _pdf(title: str) -> bytes:
