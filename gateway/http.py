@@ -111,24 +111,47 @@ def call(
     """One small exchange: at most `total` seconds, at most `limit` bytes back.
 
     Raises `unavailable` when there is no complete answer. A status is not judged here.
+    A GET is tried once more when the connection was closed on us, as happens to those
+    that were kept alive.
     """
+    for attempt in (1, 2):
+        try:
+            return _exchange(client, method, url, headers, params, json_body, form, total, limit)
+        except httpx.RemoteProtocolError as error:
+            if method != "GET" or attempt == 2:
+                raise unavailable(f"{method} {_place(url)}: {explain(error)}") from error
+        except (httpx.HTTPError, httpx.InvalidURL, _TooMuch) as error:
+            raise unavailable(f"{method} {_place(url)}: {explain(error)}") from error
+    raise AssertionError("unreachable")
+
+
+class _TooMuch(Exception):
+    """An answer that is too long, or takes too long."""
+
+
+def _exchange(
+    client: httpx.Client,
+    method: str,
+    url: str,
+    headers: Mapping[str, str] | None,
+    params: Mapping[str, str] | None,
+    json_body: object | None,
+    form: Mapping[str, str] | None,
+    total: float,
+    limit: int,
+) -> Answer:
     deadline = time.monotonic() + total
-    try:
-        with client.stream(
-            method, url, headers=headers, params=params, json=json_body, data=form
-        ) as response:
-            content = bytearray()
-            for piece in response.iter_bytes():
-                content += piece
-                if len(content) > limit:
-                    raise unavailable(f"{method} {_place(url)}: more than {limit} bytes")
-                if time.monotonic() > deadline:
-                    raise unavailable(f"{method} {_place(url)}: not done within {total:g} s")
-            return Answer(response.status_code, response.headers, bytes(content))
-    except httpx.HTTPError as error:
-        raise unavailable(f"{method} {_place(url)}: {explain(error)}") from error
-    except httpx.InvalidURL as error:
-        raise unavailable(f"{method}: the address cannot be used ({error})") from error
+    with client.stream(
+        method, url, headers=headers, params=params, json=json_body, data=form
+    ) as response:
+        content = bytearray()
+        for piece in response.iter_bytes():
+            content += piece
+            if len(content) > limit:
+                raise _TooMuch(f"more than {limit} bytes")
+            if time.monotonic() > deadline:
+                raise _TooMuch(f"not done within {total:g} s")
+        return Answer(response.status_code, response.headers, bytes(content))
 
 
 def explain(error: Exception) -> str:

@@ -350,9 +350,8 @@ class _Round:
         found: dict[str, None] = {}
         since = self._inbox.continue_from.pop(recipient_status, None)
         for _ in range(_PAGES):
-            page = self._page(
-                recipient_status, since, first=recipient_status == "Initialized" and not found
-            )
+            needed = recipient_status == "Initialized" and not found
+            page = self._page(recipient_status, since, None if needed else 0.0)
             found.update(dict.fromkeys(page))
             if self._stop:
                 break

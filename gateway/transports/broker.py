@@ -168,7 +168,7 @@ class BrokerCalls:
     ) -> Iterator[httpx.Response]:
         """The response whose body is the file, from byte `start`; read with iter_raw.
 
-        Errors while the body is read are httpx's.
+        Trouble with the connection is raised as httpx's errors.
         """
         url = f"{self._base}/{transfer_id}/download"
         for access, token in self._attempts(party):
@@ -177,18 +177,12 @@ class BrokerCalls:
             if start or end is not None:
                 headers["Range"] = f"bytes={start}-{'' if end is None else end}"
             request = self._http.build_request("GET", url, headers=headers, timeout=_DOWNLOAD)
-            try:
-                response = self._http.send(request, stream=True)
-            except httpx.HTTPError as error:
-                raise NetworkUnavailable(f"download: {explain(error)}") from error
+            response = self._http.send(request, stream=True)
             try:
                 if response.is_success:
                     yield response
                     return
-                try:
-                    content = response.read()[: 1 << 16]
-                except httpx.HTTPError as error:
-                    raise NetworkUnavailable(f"download: {explain(error)}") from error
+                content = response.read()
             finally:
                 response.close()
             answer = Answer(response.status_code, response.headers, content)

@@ -225,8 +225,8 @@ class Network:
         beside the new one with the ending ``.previous.p12``."""
         old = self.organisations[orgnr]
         previous = old.keystore.with_suffix(".previous.p12")
-        previous.unlink(missing_ok=True)
-        old.keystore.rename(previous)
+        old.keystore.replace(previous)
+        old.keystore.with_suffix(".pem").replace(previous.with_suffix(".pem"))
         published = orgnr in self.registry.entries
         before = self.registry.entries.get(orgnr)
         renewed = self.add_organisation(

@@ -124,7 +124,7 @@ def write_keystore(
     chain: tuple[x509.Certificate, ...],
     alias: str = "simulated",
 ) -> None:
-    """A PKCS12 file with `KEYSTORE_PASSWORD`."""
+    """A PKCS12 file with `KEYSTORE_PASSWORD`, and the same as PEM beside it."""
     path.write_bytes(
         pkcs12.serialize_key_and_certificates(
             alias.encode(),
@@ -138,16 +138,24 @@ def write_keystore(
             .build(KEYSTORE_PASSWORD.encode()),
         )
     )
+    private = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    certificates = "".join(map(pem, (certificate, *chain)))
+    path.with_suffix(".pem").write_bytes(private + certificates.encode())
 
 
 def load_keystore(
     path: Path,
 ) -> tuple[rsa.RSAPrivateKey, x509.Certificate, tuple[x509.Certificate, ...]]:
     """What `write_keystore` wrote."""
-    key, certificate, chain = pkcs12.load_key_and_certificates(
-        path.read_bytes(), KEYSTORE_PASSWORD.encode()
-    )
-    if not isinstance(key, rsa.RSAPrivateKey) or certificate is None:
+    data = path.with_suffix(".pem").read_bytes()
+    # We made the key ourselves; checking its primes would take most of a start's time.
+    key = serialization.load_pem_private_key(data, None, unsafe_skip_rsa_key_validation=True)
+    certificate, *chain = x509.load_pem_x509_certificates(data)
+    if not isinstance(key, rsa.RSAPrivateKey):
         raise ValueError(f"{path} is not a keystore of this simulator")
     return key, certificate, tuple(chain)
 
