@@ -41,7 +41,9 @@ _HEADER = "standardBusinessDocumentHeader"
 _OSLO = ZoneInfo("Europe/Oslo")
 _UUID = re.compile(r"[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
 _IDENTIFIER = re.compile(r"(?:(\d{4}):)?([0-9]{9})(?::[^\s:]{1,35})?(?::\d)?")
-_BRACKET_OR_STRING = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
+# Possessive, and an unterminated string is one token, so that no input costs more than
+# one pass.
+_BRACKET_OR_STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import io
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import pkcs12
 
 from gateway.model import Document
@@ -57,10 +60,13 @@ class Piece:
 @dataclass
 class MemorySpool:
     committed: list[Bytes] = field(default_factory=list)
+    pieces: list[Piece] = field(default_factory=list)
     discarded: int = 0
 
     def create(self) -> Piece:
-        return Piece(self)
+        piece = Piece(self)
+        self.pieces.append(piece)
+        return piece
 
 
 def document(name: str, data: bytes, mime: str = "application/pdf") -> Document:
@@ -73,6 +79,44 @@ def contents(documents: tuple[Document, ...]) -> list[tuple[str, str, bytes]]:
         with it.content.open() as stream:
             found.append((it.filename, it.mime_type, stream.read()))
     return found
+
+
+def certificate(
+    key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey,
+    *,
+    subject: str = "NTRNO-991825827",
+    issuer: tuple[x509.Certificate, rsa.RSAPrivateKey] | None = None,
+    not_after: datetime = NOW + timedelta(days=365),
+    extensions: tuple[tuple[x509.ExtensionType, bool], ...] = (),
+) -> x509.Certificate:
+    """A certificate made to order, signed by itself unless `issuer` is given."""
+    name = x509.Name([x509.NameAttribute(x509.ObjectIdentifier("2.5.4.97"), subject)])
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(issuer[0].subject if issuer else name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(NOW - timedelta(days=365))
+        .not_valid_after(not_after)
+    )
+    for extension, critical in extensions:
+        builder = builder.add_extension(extension, critical)
+    return builder.sign(issuer[1] if issuer else key, hashes.SHA256())
+
+
+def key_usage(*, encipher: bool = True, authority: bool = False) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=True,
+        content_commitment=False,
+        key_encipherment=encipher,
+        data_encipherment=encipher,
+        key_agreement=False,
+        key_cert_sign=authority,
+        crl_sign=authority,
+        encipher_only=False,
+        decipher_only=False,
+    )
 
 
 def fixture_identity(name: str) -> Identity:
