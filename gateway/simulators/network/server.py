@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
 import os
 import re
@@ -339,7 +340,8 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command == "HEAD" or reply.status == 204:
             return
         if part is None:
-            self._send_bytes([reply.body], fault)  # type: ignore[list-item]
+            assert isinstance(reply.body, bytes)
+            self._send_bytes(_pieces(io.BytesIO(reply.body), length, fault), fault)
         else:
             with part.path.open("rb") as file:
                 file.seek(part.start)
