@@ -12,8 +12,9 @@ class Limits:
     """Everything is per request; sizes in bytes unless the name says otherwise.
 
     `request_bytes` counts the body as it arrives (inflated, base64 included), so that a
-    document of 1 GiB needs 1.4 GiB. `text_bytes` is text outside documents. `token_bytes` is the longest start tag, comment or
-    processing instruction. `gzip_ratio` is inflated size over compressed size.
+    document of 1 GiB needs 1.4 GiB. `text_bytes` is text outside documents. `token_bytes`
+    is the longest start tag, comment or processing instruction. `gzip_ratio` is inflated
+    size over compressed size.
     """
 
     request_bytes: int = 3 * 1024**3

@@ -244,6 +244,8 @@ class _EnvelopeBuilder:
         tag = str(call.tag) if call is not None else None
         if tag is not None and tag.startswith(f"{{{EXCHANGE_NAMESPACE}}}"):
             tag = local_name(tag)
+        elif tag is not None and not tag.startswith("{"):
+            tag = "{}" + tag
         return SoapRequest(
             soap_version=self._version,
             operation=tag,

@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 # in `exchange`, without content.
 for _name in ("spyne.protocol.soap.soap11.invalid", "spyne.application.client"):
     logging.getLogger(_name).setLevel(logging.CRITICAL)
+# Two endpoints in one process are no accident here.
+logging.getLogger("spyne.util.appreg").setLevel(logging.ERROR)
 
 StartResponse = Callable[..., Any]
 WsgiApp = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
