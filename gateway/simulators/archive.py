@@ -157,7 +157,9 @@ class SimulatedArchive:
         """Listen on loopback; `url` is known afterwards."""
         folder = self._folder
         if folder is None:
-            self._temporary = tempfile.TemporaryDirectory(prefix="archive-")
+            self._temporary = tempfile.TemporaryDirectory(
+                prefix="archive-", ignore_cleanup_errors=True
+            )
             folder = Path(self._temporary.name)
         self._spool = FolderSpool(folder)
         self._stopping.clear()

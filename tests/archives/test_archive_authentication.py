@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import base64
-import datetime
-import ipaddress
-import ssl
 import sys
 import threading
 from collections.abc import Iterator
@@ -15,11 +12,7 @@ from typing import Any
 
 import pytest
 import spnego
-from archive_letters import ENVELOPE, make_melding
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from archive_letters import ENVELOPE, make_melding, server_tls
 from spnego.exceptions import SpnegoError
 
 from gateway.archives.settings import ArchiveSettings
@@ -232,36 +225,7 @@ def test_proxy_is_used_when_it_is_set_and_the_environment_is_not(
 
 @pytest.fixture
 def https_archive(tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "archive")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
-            critical=False,
-        )
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    ca_file = tmp_path / "ca.pem"
-    ca_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    key_file = tmp_path / "key.pem"
-    key_file.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(ca_file, key_file)
+    context, ca_file = server_tls(tmp_path)
     guarded = Guarded("NTLM")
     guarded.server.socket = context.wrap_socket(guarded.server.socket, server_side=True)
     with guarded:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import email
 import email.policy
 import hashlib
 import socketserver
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from email.message import EmailMessage
@@ -13,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from archive_letters import ENVELOPE, make_melding
+from archive_letters import ENVELOPE, make_melding, server_tls
 from lxml import etree
 
 from gateway.archives.mail import MailArchive, MailSettings
@@ -39,6 +41,8 @@ class Mailbox(socketserver.ThreadingTCPServer):
         self.size_limit = ""
         self.answers: dict[str, bytes] = {}
         self.drop_after_data = 0
+        self.tls: ssl.SSLContext | None = None
+        self.logins: list[bytes] = []
         self.port = self.server_address[1]
 
 
@@ -55,7 +59,19 @@ class _Conversation(socketserver.StreamRequestHandler):
                     return
             elif verb == "EHLO":
                 self._say(b"250-mail.example")
+                if self.server.tls is not None:
+                    secure = isinstance(self.connection, ssl.SSLSocket)
+                    self._say(b"250-AUTH PLAIN" if secure else b"250-STARTTLS")
                 self._say(b"250 SIZE " + self.server.size_limit.encode())
+            elif verb == "STARTTLS" and self.server.tls is not None:
+                self._say(b"220 go ahead")
+                self.connection = self.server.tls.wrap_socket(self.connection, server_side=True)
+                self.setup_files()
+            elif verb == "AUTH":
+                login = base64.b64decode(line.split()[2])
+                self.server.logins.append(login)
+                known = login == b"\0gateway\0hemmelig"
+                self._say(b"235 welcome" if known else b"535 wrong password")
             elif verb == "MAIL":
                 self.server.stated_sizes.append(int(line.upper().partition(b"SIZE=")[2] or b"0"))
                 self._say(b"250 ok")
@@ -68,6 +84,10 @@ class _Conversation(socketserver.StreamRequestHandler):
                 return
             else:
                 self._say(b"250 ok")
+
+    def setup_files(self) -> None:
+        self.rfile = self.connection.makefile("rb")
+        self.wfile = self.connection.makefile("wb", buffering=0)
 
     def _read_mail(self) -> bool:
         lines = []
@@ -295,6 +315,28 @@ def test_half_a_letter_is_in_doubt(
 def test_server_that_is_not_there_is_unreachable(archive: Callable[..., MailArchive]) -> None:
     with pytest.raises(ArchiveUnreachable):
         archive(port=1).put_message(LETTER)
+
+
+def test_starttls_and_login(
+    mailbox: Mailbox, archive: Callable[..., MailArchive], tmp_path: Path
+) -> None:
+    mailbox.tls, ca_file = server_tls(tmp_path)
+    login = {"security": "starttls", "ca_file": ca_file, "username": "gateway"}
+    assert archive(**login, password="hemmelig").put_message(LETTER) == OK
+    assert mailbox.logins == [b"\0gateway\0hemmelig"]
+    with pytest.raises(ArchiveFault, match="wrong password") as caught:
+        archive(**login, password="feil").put_message(LETTER)
+    assert caught.value.fault_code == "SMTP 535"
+    assert len(mailbox.mails) == 1
+
+
+def test_mail_server_with_an_unknown_certificate_gets_nothing(
+    mailbox: Mailbox, archive: Callable[..., MailArchive], tmp_path: Path
+) -> None:
+    mailbox.tls, _ = server_tls(tmp_path)
+    with pytest.raises(ArchiveUnreachable, match="CERTIFICATE"):
+        archive(security="starttls").put_message(LETTER)
+    assert mailbox.mails == []
 
 
 def test_missing_starttls_is_not_worked_around(archive: Callable[..., MailArchive]) -> None:
