@@ -132,7 +132,8 @@ def _refuse_unreadable(body: bytes) -> None:
 
 
 def _fault(fault: Fault) -> ArchiveFault:
-    code = str(fault.code).strip().rpartition(":")[2]
+    # SOAP 1.1 may refine a code with dots: Client.Authentication is a Client fault.
+    code = str(fault.code).strip().rpartition(":")[2].partition(".")[0]
     text = str(fault.message or "").strip() or "the fault has no text"
     if len(text) > _FAULT_TEXT:
         text = f"{text[:_FAULT_TEXT]} … ({len(text) - _FAULT_TEXT} characters more)"

@@ -148,7 +148,7 @@ def test_empty_body_is_no_result_whatever_the_dialect(simulated: SimulatedArchiv
 
 
 def test_fault_says_code_and_text(p360: SimulatedArchive) -> None:
-    p360.behave(Behaviour("fault", fault_code="Client", text="Ugyldig arkivdel"))
+    p360.behave(Behaviour("fault", fault_code="Client.Validation", text="Ugyldig arkivdel"))
     with pytest.raises(ArchiveFault, match="Ugyldig arkivdel") as caught:
         _archive(p360.url).put_message(LETTER)
     assert caught.value.fault_code == "Client"
