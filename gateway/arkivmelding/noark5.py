@@ -151,7 +151,7 @@ def _write(record: Record, parent: etree._Element, schema: Schema, type: str) ->
     if record.type is not None:
         parent.set(XSI_TYPE, record.type)
         type = record.type
-    children = schema.types[type]
+    children = schema.types.get(type, {})
     values, groups = record.values, record.groups
     names = [*values, *groups]
     names.sort(key=lambda name: children[name].rank)

@@ -147,7 +147,8 @@ def _write(record: Record, parent: etree._Element, schema: Schema, type: str) ->
         if name == STRAY_TEXT:
             parent.text = record.values[name]
         elif name in record.values:
-            etree.SubElement(parent, name).text = record.values[name]
+            for text in record.repeats.get(name) or (record.values[name],):
+                etree.SubElement(parent, name).text = text
         else:
             inner = children[name].type if name in children else ""
             for group in record.groups[name]:

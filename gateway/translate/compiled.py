@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gateway.model import Outcome
@@ -35,6 +35,8 @@ class OutPlan:
     each: bool
     same_item: bool
     """The parent was made from the same source object."""
+    primary: bool
+    """The first group of its source: it decides which objects there are on the way back."""
     when: Test | None
     omit_empty: bool
     steps: tuple[Step, ...]
@@ -85,7 +87,7 @@ def compile_out(profile: Profile, *, reading: bool = False) -> tuple[tuple[Step,
             if line.am is None or not _wanted(line, reading, line.out):
                 continue
             language = _language(profile, group, singles, out=True)
-            step_at, name = _target(line.am, group.am)
+            step_at, name = target_of(line.am, group.am)
             give = _give_out(profile, language, line, reading)
             wrapper, _, leaf = name.rpartition("/")
             step = Step(wrapper or None, leaf, give, line.wrapper and not reading, line.split)
@@ -104,6 +106,7 @@ def compile_out(profile: Profile, *, reading: bool = False) -> tuple[tuple[Step,
             group.edu,
             group.each,
             parent is not None and parent.each and parent.edu == group.edu,
+            group is next(other for other in profile.groups if other.edu == group.edu),
             language.condition(group.when) if group.when else None,
             group.omit_empty or reading,
             tuple(steps),
@@ -137,7 +140,7 @@ def compile_back(profile: Profile) -> BackPlan:
         for line in group.lines:
             if not line.back or line.edu is None or group.each:
                 continue
-            at, name = _target(line.edu, group.edu)
+            at, name = target_of(line.edu, group.edu)
             language = _language(profile, group, singles, out=False)
             step = Step(None, name, _give_back(profile, language, line, targets, at or group.edu))
             targets[at or group.edu].append(step)
@@ -179,7 +182,7 @@ def _back_steps(profile: Profile, group: Group, singles: Mapping[str, Group]) ->
     return tuple(steps[group.edu])
 
 
-def _target(name: str, own: str) -> tuple[str | None, str]:
+def target_of(name: str, own: str) -> tuple[str | None, str]:
     """Which object a name is on (None: the group's own), and its name there."""
     if not name.startswith("/"):
         return None, name
@@ -197,10 +200,10 @@ def _language(
     profile: Profile, group: Group | None, singles: Mapping[str, Group], *, out: bool
 ) -> Language:
     def field(name: str) -> Field:
-        if not re_name(name):
+        if not _looks_like_a_name(name):
             raise BadExpression(f"{name!r} is not a field name")
         if name.startswith("/"):
-            path, leaf = _target(name, "")
+            path, leaf = target_of(name, "")
             return _from_object(path or "", leaf)
         if group is not None and not group.each:
             return _from_object(group.edu if out else group.am, name)
@@ -215,7 +218,7 @@ def _language(
     )
 
 
-def re_name(name: str) -> bool:
+def _looks_like_a_name(name: str) -> bool:
     """Whether `name` looks like a field: letters, digits and slashes."""
     return name.replace("/", "").isalnum()
 
@@ -268,7 +271,11 @@ def _with_fallback(give: Give, fallback: Give, line: Line) -> Give:
         value = fallback(scope)
         if value:
             scope.note(
-                name, Outcome.DEFAULTED, line.kind, f"missing; {am} is filled in by rule", value
+                name,
+                Outcome.DEFAULTED,
+                line.kind,
+                f"missing or no usable value; {am} is filled in by rule",
+                value,
             )
         return value
 
@@ -284,8 +291,14 @@ def _convert_out(profile: Profile, get: Field, line: Line) -> Give:
         return _code_out(profile, get, line)
     if line.kind == "file":
         return lambda scope: scope.filenames[scope.position - 1]
-    if (line.empty or profile.rules.text_empty) == "omit":
+    return _text(get, line.empty or profile.rules.text_empty)
+
+
+def _text(get: Field, empty: str) -> Give:
+    if empty == "omit blank":
         return lambda scope: _present(get(scope))
+    if empty == "omit":
+        return lambda scope: get(scope) or None
     return get
 
 
@@ -321,7 +334,8 @@ def _date_out(get: Field, name: str, missing: frozenset[str]) -> Give:
 def _code_out(profile: Profile, get: Field, line: Line) -> Give:
     codes = profile.lists[line.codes or ""]
     texts, unknown = codes.texts, codes.to_am or None
-    omit_empty = (line.empty or profile.rules.code_empty) == "omit"
+    empty = line.empty or profile.rules.code_empty
+    omit_empty, omit_blank = empty.startswith("omit"), empty == "omit blank"
 
     def give(scope: Scope) -> str | None:
         value = get(scope)
@@ -330,7 +344,7 @@ def _code_out(profile: Profile, get: Field, line: Line) -> Give:
         text = texts.get(value)
         if text is not None:
             return text or None
-        if omit_empty and not value:
+        if (omit_empty and not value) or (omit_blank and value.isspace()):
             return None
         return unknown
 
@@ -419,9 +433,7 @@ def _convert_back(profile: Profile, get: Field, line: Line) -> Give:
         return _date_back(get, line.am or "", profile.rules.missing_dates)
     if line.kind == "code":
         return _code_back(profile, get, line)
-    if profile.rules.text_empty == "omit" or line.empty == "omit":
-        return lambda scope: _present(get(scope))
-    return get
+    return _text(get, line.empty or profile.rules.text_empty)
 
 
 def _date_back(get: Field, name: str, missing: frozenset[str]) -> Give:
@@ -457,6 +469,3 @@ def _code_back(profile: Profile, get: Field, line: Line) -> Give:
         return unknown
 
     return give
-
-
-Compile = Callable[[Profile], BackPlan]

@@ -44,7 +44,7 @@ def collect_documents(
     """Name and check the documents; see `to_arkivmelding` for `sending` and errors."""
     found = Collected()
     _refuse_duplicates(dokumenter, found, sending)
-    taken: set[str] = set()
+    names = package_names(dokumenter, mapping)
     for position, (dokument, file) in enumerate(zip(dokumenter, files, strict=True), 1):
         stated = dokument.values.get("veFilnavn")
         mime_type = _mime_type(dokument, stated, mapping)
@@ -58,7 +58,7 @@ def collect_documents(
             found.problems.append(problem)
         name = stated
         if sending:
-            name = _unique(_safe_name(_stated_or_derived(dokument, position, mapping)), taken)
+            name = names[position - 1]
             if name != stated:
                 _note_name(scope, position, len(dokumenter), stated)
         found.filenames.append(name)
@@ -66,6 +66,15 @@ def collect_documents(
             title = _text(dokument, "dbTittel") or _text(scope.objects["journpost"], "jpInnhold")
             found.documents.append(Document(name or "", mime_type, content, title))
     return found
+
+
+def package_names(dokumenter: Sequence[Record], mapping: Mapping) -> list[str]:
+    """Names that are safe and different in a package, equal to ``veFilnavn`` where it is."""
+    taken: set[str] = set()
+    return [
+        _unique(_safe_name(_stated_or_derived(dokument, position, mapping)), taken)
+        for position, dokument in enumerate(dokumenter, 1)
+    ]
 
 
 def _refuse_duplicates(dokumenter: Sequence[Record], found: Collected, sending: bool) -> None:

@@ -86,7 +86,7 @@ class Language:
 
             return start
         if name == "extension":
-            return lambda scope: self.file_types.extension(get(scope) or "")
+            return lambda scope: self.file_types.extension(get(scope) or "") or None
         if name == "mimetype":
             return lambda scope: self.file_types.mime_type(get(scope) or "")
         raise BadExpression(f"{text!r}: there is no function ${name}")

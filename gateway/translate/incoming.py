@@ -8,18 +8,19 @@ from dataclasses import dataclass
 
 from lxml import etree
 
-from gateway.arkivmelding import read_noark5
-from gateway.edu.noark4 import DOKUMENT, JOURNPOST, write_noark4
+from gateway.arkivmelding import NAMESPACE, read_noark5
+from gateway.edu.noark4 import DOKUMENT, JOURNPOST, NOARKSAK, write_noark4
 from gateway.errors import TranslationImpossible
 from gateway.model import Content, Document, Loss, Melding
-from gateway.record import Record
-from gateway.translate.compiled import BackChain, BackOther, BackPlan, Step
-from gateway.translate.documents import assign_numbers
+from gateway.record import XSI_NIL, Record
+from gateway.translate.building import build_out
+from gateway.translate.difference import Difference
+from gateway.translate.losses import losses_in
 from gateway.translate.mapping import Mapping
+from gateway.translate.reading import CASE, POST, build_back
+from gateway.translate.rest import apply_rest, read_rest
+from gateway.translate.restoring import forward, refusals, refused_fields, senders_facts
 from gateway.translate.scope import Facts, Scope
-
-CASE = "mappe"
-POST = "mappe/basisregistrering"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +52,76 @@ def to_melding(
     if delivering:
         _require_files(references, documents)
     edu = build_back(mapping.back, scope)
+    rests = _rests(root, am, mapping)
+    refused: set[str] = set()
+    if rests:
+        refused = refused_fields(edu, rests, am, objects, facts, mapping)
+        for name, rest in rests.items():
+            apply_rest(edu.groups[name][0], rest, name, refused)
     contents: dict[str, Content] = {}
     refs: list[str | None] = []
-    for number, name in enumerate(references, 1):
-        document = documents.get(name) if name is not None else None
+    for number, filename in enumerate(references, 1):
+        document = documents.get(filename) if filename is not None else None
         if document is None:
             refs.append(None)
         else:
             refs.append(f"dokument-{number}")
             contents[f"dokument-{number}"] = document.content
-    return ToMelding(
-        Melding(write_noark4(edu, refs, mapping.edu_schema), contents), tuple(scope.notes)
-    )
+    losses = [*scope.notes, *refusals(rests, refused)]
+    losses += losses_in(am, _said_again(am, edu, rests, facts, mapping, references), mapping, facts)
+    refs += [None] * (_count(edu) - len(refs))
+    tree = write_noark4(edu, refs, mapping.edu_schema)
+    return ToMelding(Melding(tree, contents), tuple(losses))
+
+
+def _said_again(
+    am: Record,
+    edu: Record,
+    rests: MappingOf[str, Difference],
+    facts: Facts,
+    mapping: Mapping,
+    references: Sequence[str | None],
+) -> Record:
+    """The arkivmelding that the letter still tells of.
+
+    Where a rest block was used, what its sender filled in by rule is no loss either.
+    """
+    names = [name or "" for name in references]
+    if rests:
+        scope = forward(edu, senders_facts(am, facts), mapping, names)
+        return build_out(mapping.out_root, mapping.out, scope)
+    return build_out((), mapping.reading_out, forward(edu, facts, mapping, names))
+
+
+def _count(edu: Record) -> int:
+    return len(edu.groups[JOURNPOST][0].groups.get(DOKUMENT, ()))
+
+
+def _rests(root: etree._Element, am: Record, mapping: Mapping) -> dict[str, Difference]:
+    """The rest blocks, when the profile carries them."""
+    if not mapping.profile.carry_rest:
+        return {}
+    case = _nth(root, "mappe", am.groups["mappe"], "saksmappe")
+    found = {NOARKSAK: read_rest(case)}
+    if case is not None:
+        posts = _first(am.groups["mappe"], "saksmappe")
+        assert posts is not None
+        post = _nth(case, "basisregistrering", posts.groups["basisregistrering"], "journalpost")
+        found[JOURNPOST] = read_rest(post)
+    return {name: rest for name, rest in found.items() if rest is not None}
+
+
+def _nth(
+    parent: etree._Element, name: str, records: Sequence[Record], type: str
+) -> etree._Element | None:
+    """The element that the first record of `type` was read from."""
+    at = next(number for number, record in enumerate(records) if record.type == type)
+    nodes = [
+        node
+        for node in parent.iterchildren(tag=f"{{{NAMESPACE}}}{name}")
+        if node.get(XSI_NIL) not in ("true", "1")
+    ]
+    return nodes[at]
 
 
 def find_objects(am: Record, mapping: Mapping) -> dict[str, Record]:
@@ -106,88 +165,3 @@ def _require_files(references: Sequence[str | None], documents: MappingOf[str, D
                 f"referanseDokumentfil of document {number} is not in the package",
                 peer_text=f"File {name} is missing from ASiC",
             )
-
-
-def build_back(plan: BackPlan, scope: Scope) -> Record:
-    """The Melding as a record, without files."""
-    edu = Record()
-    made: dict[str, Record] = {}
-    for path, steps in plan.singles:
-        record = Record()
-        scope.path = ""
-        scope.item = record
-        scope.path = f"{_AM_OF[path]}/"
-        fill_back(record, steps, scope)
-        made[path] = record
-        edu.groups[path] = [record]
-    for chain in plan.chains:
-        owner, _, name = chain.edu.rpartition("/")
-        items = _chain(chain, scope)
-        if items:
-            made[owner].groups[name] = items
-    return edu
-
-
-_AM_OF = {"noarksak": CASE, "journpost": POST}
-
-
-def fill_back(record: Record, steps: Sequence[Step], scope: Scope) -> None:
-    """Apply `steps` to the current item; the first that gives a value wins."""
-    values = record.values
-    for step in steps:
-        if step.name not in values:
-            value = step.give(scope)
-            if value is not None:
-                values[step.name] = value
-
-
-def _chain(chain: BackChain, scope: Scope) -> list[Record]:
-    owner = scope.objects[CASE if chain.edu.startswith("noarksak/") else POST]
-    base = CASE if chain.edu.startswith("noarksak/") else POST
-    outer = owner.groups.get(chain.names[0], [])
-    flat: list[tuple[tuple[Record, str], ...]] = []
-    for position, first in enumerate(outer, 1):
-        path = f"{base}/{chain.names[0]}" + (f"[{position}]/" if len(outer) > 1 else "/")
-        if len(chain.names) == 1:
-            flat.append(((first, path),))
-            continue
-        inner = first.groups.get(chain.names[1], [])
-        for number, second in enumerate(inner, 1):
-            below = f"{path}{chain.names[1]}" + (f"[{number}]/" if len(inner) > 1 else "/")
-            flat.append(((first, path), (second, below)))
-    if chain.edu == f"{JOURNPOST}/{DOKUMENT}":
-        scope.numbers = assign_numbers(
-            [levels[0][0].values.get("dokumentnummer") for levels in flat]
-        )
-    items: list[Record] = []
-    for position, levels in enumerate(flat, 1):
-        scope.position = position
-        item = Record()
-        for (record, path), steps in zip(levels, chain.steps, strict=True):
-            scope.item, scope.path = record, path
-            fill_back(item, steps, scope)
-        items.append(item)
-    for other in chain.others:
-        _apply_other(other, items, owner, base, scope)
-    scope.position = 1
-    return items
-
-
-def _apply_other(
-    other: BackOther, items: Sequence[Record], owner: Record, base: str, scope: Scope
-) -> None:
-    sources = owner.groups.get(other.name, [])
-    if not sources:
-        return
-    for position, item in enumerate(items):
-        if not other.pair:
-            number = 0
-        elif len(sources) == len(items):
-            number = position
-        elif position == 0:
-            number = 0
-        else:
-            break
-        scope.item = sources[number]
-        scope.path = f"{base}/{other.name}" + (f"[{number + 1}]/" if len(sources) > 1 else "/")
-        fill_back(item, other.steps, scope)

@@ -15,6 +15,7 @@ from gateway.translate.codes import CodeList, FileTypes
 from gateway.translate.profile import Group, Line, Profile, Rules, type_at
 
 _DIRECTIONS = {"<>": (True, True), ">": (True, False), "<": (False, True)}
+_EMPTY = ("keep", "default", "omit", "omit blank")
 _KINDS = ("text", "integer", "date", "file")
 _LINE_KEYS = {
     "edu", "am", "type", "dir", "value", "else", "when", "join", "split", "always",
@@ -23,7 +24,7 @@ _LINE_KEYS = {
 _GROUP_KEYS = {
     "edu", "each", "am", "xsi_type", "when", "omit_empty", "pair", "fields",
 }  # fmt: skip
-_TOP_KEYS = {"rest", "rules", "switches", "codes", "melding", "group", "about"}
+_TOP_KEYS = {"rest", "rules", "switches", "codes", "melding", "group", "unknown_file"}
 
 
 class _File:
@@ -112,7 +113,7 @@ def load_profile(
             for number, table in enumerate(content.get("group", []))
         ),
         {**lists, **own},
-        _file_types(_File(folder / "mimetyper.toml")),
+        _file_types(_File(folder / "mimetyper.toml"), content.get("unknown_file")),
         set_switches,
         edu_schema,
         am_schema,
@@ -193,7 +194,7 @@ def _code_lists(
         yield name, CodeList(name, to_am, table.get("to_edu", ""), texts, codes)
 
 
-def _file_types(file: _File) -> FileTypes:
+def _file_types(file: _File, own_unknown: Mapping[str, str] | None) -> FileTypes:
     content = file.content
     if set(content) - {"rows", "unknown"} or set(content.get("unknown", {})) != {
         "extension",
@@ -208,7 +209,10 @@ def _file_types(file: _File) -> FileTypes:
                 f"a row is [extension in lower case and once, mime type], not {row!r}",
             )
         types[row[0]] = row[1]
-    return FileTypes(types, content["unknown"]["extension"], content["unknown"]["mimetype"])
+    unknown = {**content["unknown"], **(own_unknown or {})}
+    if set(unknown) != {"extension", "mimetype"}:
+        raise _fail(f"{file.path.name}:1", "unknown files have an extension and a mimetype")
+    return FileTypes(types, unknown["extension"], unknown["mimetype"])
 
 
 def _rules(file: _File, table: Mapping[str, Any], switches: Mapping[str, bool]) -> Rules:
@@ -216,6 +220,9 @@ def _rules(file: _File, table: Mapping[str, Any], switches: Mapping[str, bool]) 
     for kind, rules in table.items():
         if kind not in known or set(rules) - known[kind]:
             raise _fail(file.key("rules", kind), f"unknown rule for {kind}: {sorted(rules)}")
+    for kind in ("text", "code"):
+        if table.get(kind, {}).get("empty", "keep") not in _EMPTY:
+            raise _fail(file.key("rules", kind), f"empty may be {' or '.join(_EMPTY)}")
     dates = table.get("date", {})
     if dates.get("zone", "Europe/Oslo") != "Europe/Oslo":
         raise _fail(file.key("rules", "date"), "zone may only be Europe/Oslo")
@@ -299,8 +306,8 @@ def _line(fields: Mapping[str, Any], at: str, switches: Mapping[str, bool]) -> L
         raise _fail(at, "a line names edu and am, or has a value")
     if fields.get("wrapper", "always") != "always":
         raise _fail(at, "wrapper may only be 'always'")
-    if fields.get("empty", "omit") not in ("omit", "keep"):
-        raise _fail(at, "empty may be 'omit' or 'keep'")
+    if fields.get("empty", "omit") not in _EMPTY:
+        raise _fail(at, f"empty may be {' or '.join(_EMPTY)}")
     if "switch" in fields and not switches[fields["switch"]]:
         return None
     if "unless" in fields and switches[fields["unless"]]:

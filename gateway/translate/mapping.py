@@ -8,8 +8,8 @@ from pathlib import Path
 
 from gateway.record import Schema
 from gateway.translate.codes import FileTypes
-from gateway.translate.compiled import BackPlan, OutPlan, Step, compile_back, compile_out
-from gateway.translate.homes import Homes, find_homes
+from gateway.translate.compiled import BackPlan, OutPlan, Step, compile_back, compile_out, target_of
+from gateway.translate.homes import Homes, find_homes, full
 from gateway.translate.loading import load_profile
 from gateway.translate.profile import Profile
 
@@ -27,6 +27,14 @@ class Mapping:
     reading_out: OutPlan
     """What of an arkivmelding a Melding holds; see `compile_out`."""
     homes: Homes
+    translated: frozenset[str]
+    """Paths of EDU fields that the profile sends, without positions."""
+    read: frozenset[str]
+    """Paths of arkivmelding elements that the profile reads, without positions."""
+
+    links: MappingOf[tuple[str, str], tuple[tuple[bool, str], ...]]
+    """Which EDU fields an element takes its value from: (object, element) to (each, name).
+    `each`: the name is relative to the source object; else it is a whole path."""
 
     @property
     def name(self) -> str:
@@ -64,7 +72,7 @@ def load_mapping(
     dates = {"minvalue_date_is_missing"}
     honest = {name: True if name not in dates else value for name, value in chosen.switches.items()}
     reading = load_profile(profile, folder, honest)
-    richest = load_profile("faithful", folder)
+    richest = load_profile("rich", folder)
     out_root, out = compile_out(chosen)
     return Mapping(
         chosen,
@@ -74,4 +82,30 @@ def load_mapping(
         compile_back(reading),
         compile_out(reading, reading=True)[1],
         find_homes(richest),
+        frozenset(
+            full(group.edu, line.edu)
+            for group in reading.groups
+            for line in group.lines
+            if line.out and line.edu is not None
+        ),
+        frozenset(
+            full(group.am, line.am)
+            for group in reading.groups
+            for line in group.lines
+            if line.back and line.am is not None
+        ),
+        _links(chosen),
     )
+
+
+def _links(profile: Profile) -> dict[tuple[str, str], tuple[tuple[bool, str], ...]]:
+    links: dict[tuple[str, str], tuple[tuple[bool, str], ...]] = {}
+    for group in profile.groups:
+        for line in group.lines:
+            if line.edu is None or line.am is None or line.value is not None:
+                continue
+            path, element = target_of(line.am, group.am)
+            source = (True, line.edu) if group.each else (False, full(group.edu, line.edu))
+            key = (path or group.am, element)
+            links[key] = (*links.get(key, ()), source)
+    return links

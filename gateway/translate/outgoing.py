@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lxml import etree
@@ -12,11 +11,13 @@ from gateway.edu.noark4 import DOKUMENT, JOURNPOST, NOARKSAK, read_noark4
 from gateway.errors import TranslationImpossible
 from gateway.model import Document, Loss, Melding
 from gateway.record import Record
-from gateway.translate.compiled import OutPlan, Step
+from gateway.translate.building import build_out
+from gateway.translate.difference import Difference, compare
 from gateway.translate.documents import assign_numbers, collect_documents
 from gateway.translate.losses import losses_out
 from gateway.translate.mapping import Mapping
-from gateway.translate.rest import add_rest
+from gateway.translate.reading import build_back
+from gateway.translate.rest import write_with_rest
 from gateway.translate.scope import Facts, Scope
 
 
@@ -54,17 +55,31 @@ def to_arkivmelding(
     scope.numbers = assign_numbers([dokument.values.get("dlRnr") for dokument in dokumenter])
     scope.filenames = documents.filenames
     am = build_out(mapping.out_root, mapping.out, scope)
-    losses, rest = losses_out(record, am, scope, mapping)
-    if rest is None:
-        root = write_noark5(am, mapping.am_schema)
+    differences = _differences(am, scope, mapping)
+    if mapping.profile.carry_rest:
+        root = write_with_rest(am, differences[NOARKSAK], differences[JOURNPOST], mapping.am_schema)
     else:
-        root = add_rest(am, rest, mapping.am_schema)
+        root = write_noark5(am, mapping.am_schema)
     return ToArkivmelding(
         root,
         tuple(documents.documents),
-        (*scope.notes, *losses),
+        (*scope.notes, *losses_out(record, differences, mapping)),
         tuple(documents.problems),
     )
+
+
+def _differences(am: Record, scope: Scope, mapping: Mapping) -> dict[str, Difference]:
+    """What a good receiver cannot read out of `am`, for noarksak and journpost."""
+    case = am.groups["mappe"][0]
+    reader = Scope(
+        scope.facts,
+        {"mappe": case, "mappe/basisregistrering": case.groups["basisregistrering"][0]},
+    )
+    back = build_back(mapping.reading_back, reader)
+    return {
+        name: compare(scope.objects[name], back.groups[name][0], name, scope.kept)
+        for name in (NOARKSAK, JOURNPOST)
+    }
 
 
 def _objects(melding: Record, facts: Facts) -> dict[str, Record]:
@@ -79,80 +94,3 @@ def _objects(melding: Record, facts: Facts) -> dict[str, Record]:
             )
         objects[name] = found
     return objects
-
-
-def build_out(root: Sequence[Step], plan: OutPlan, scope: Scope) -> Record:
-    """The arkivmelding as a record."""
-    am = Record()
-    _fill(am, root, scope)
-    scope.item = scope.objects[plan.edu]
-    scope.path = f"{plan.edu}/"
-    am.groups[plan.name] = [_build(plan, scope)]
-    return am
-
-
-def _build(plan: OutPlan, scope: Scope) -> Record:
-    record = Record(plan.xsi_type)
-    _fill(record, plan.steps, scope)
-    if plan.name == "mappe":
-        scope.mappe_id = record.values.get("systemID")
-    for child in plan.children:
-        if child.same_item:
-            made = [_build(child, scope)]
-        elif not child.each:
-            outer = (scope.item, scope.path)
-            scope.item, scope.path = scope.objects[child.edu], f"{child.edu}/"
-            made = [_build(child, scope)]
-            scope.item, scope.path = outer
-        else:
-            made = _build_each(child, scope)
-        if made:
-            record.groups[child.name] = made
-    return record
-
-
-def _build_each(plan: OutPlan, scope: Scope) -> list[Record]:
-    owner, _, name = plan.edu.rpartition("/")
-    items = scope.objects[owner].groups.get(name)
-    if not items:
-        return []
-    outer = (scope.item, scope.path, scope.position)
-    made = []
-    for position, item in enumerate(items, 1):
-        scope.item, scope.position = item, position
-        scope.path = f"{plan.edu}[{position}]/" if len(items) > 1 else f"{plan.edu}/"
-        if plan.when is not None and not plan.when(scope):
-            continue
-        record = _build(plan, scope)
-        if not (plan.omit_empty and record.empty):
-            made.append(record)
-    scope.item, scope.path, scope.position = outer
-    return made
-
-
-def _fill(record: Record, steps: Sequence[Step], scope: Scope) -> None:
-    for step in steps:
-        target = record
-        if step.wrapper is not None:
-            inner = record.groups.get(step.wrapper)
-            if inner is not None:
-                target = inner[0]
-            elif step.keep_wrapper:
-                target = Record()
-                record.groups[step.wrapper] = [target]
-        name = step.name
-        if target is not record and name in target.values:
-            continue
-        if target is record and step.wrapper is None and name in record.values:
-            continue
-        value = step.give(scope)
-        if value is None:
-            continue
-        if step.wrapper is not None and target is record:
-            target = Record()
-            record.groups[step.wrapper] = [target]
-        if step.split is not None and step.split in value:
-            parts = value.split(step.split)
-            target.repeats[name] = parts
-            value = parts[0]
-        target.values[name] = value

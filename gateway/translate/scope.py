@@ -29,7 +29,9 @@ class Scope:
 
     `objects` are those that exist once, by their path in the source; `item` is the
     object that the current line belongs to, `path` its path with a slash at the end,
-    `position` its 1-based place among its like.
+    `position` its 1-based place among its like. `kept` says of groups with a condition
+    which objects were translated; `origins`, when wanted, which target object (by its
+    path) came from which place in the source.
     """
 
     __slots__ = (
@@ -37,10 +39,12 @@ class Scope:
         "facts",
         "filenames",
         "item",
+        "kept",
         "mappe_id",
         "notes",
         "numbers",
         "objects",
+        "origins",
         "path",
         "position",
     )
@@ -56,6 +60,8 @@ class Scope:
         self.filenames: list[str | None] = []
         self.mappe_id: str | None = None
         self.notes: list[Loss] = []
+        self.kept: dict[str, list[bool]] = {}
+        self.origins: list[tuple[str, str, Record]] | None = None
 
     def note(self, name: str, outcome: Outcome, kind: str, reason: str, value: str | None) -> None:
         """Keep what happened to field `name` of the current item."""

@@ -20,7 +20,8 @@ _DATE_TIME = re.compile(
 _COMPACT = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})")
 _DOTTED = re.compile(r"([0-9]{2})\.([0-9]{2})\.([0-9]{4})")
 _DAYS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
-GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_HEX = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+GUID = re.compile(rf"{_HEX}|\{{{_HEX}\}}")
 
 
 def read_integer(text: str) -> str | None:
