@@ -147,5 +147,6 @@ def _context(settings: Settings, database: Database, blobs: BlobStore) -> Contex
             time_to_live=timedelta(hours=settings.messages.ttl_hours),
             channel=network.channel,
             first_retry=timedelta(seconds=settings.messages.retry_seconds),
+            unclear_wait=timedelta(seconds=settings.messages.unclear_seconds),
         ),
     )

@@ -58,6 +58,7 @@ class Action(StrEnum):
 
     SEND = "hand it to the network"
     DELIVER = "hand it to the archive"
+    WATCH_DEADLINE = "see at its deadline whether it has arrived"
     STATUS_MOTTATT = "send status MOTTATT to its sender"
     STATUS_LEVERT = "send status LEVERT to its sender"
     SEND_KVITTERING = "send its sender an arkivmelding_kvittering, unless one was sent"
@@ -82,7 +83,7 @@ _REPORTS = {
 TABLE: Mapping[Sort, Mapping[Fact, Step]] = MappingProxyType(
     {
         Sort.LETTER_OUT: {
-            Fact.ACCEPTED: Step(Status.OPPRETTET, (Action.SEND,)),
+            Fact.ACCEPTED: Step(Status.OPPRETTET, (Action.SEND, Action.WATCH_DEADLINE)),
             **_REPORTS,
             Fact.KVITTERING_ACCEPTED: Step(Status.LEST),
             Fact.KVITTERING_REFUSED: Step(Status.FEIL),
@@ -159,14 +160,19 @@ def derived_state(statuses: Iterable[Status]) -> Status:
     return min(statuses, key=_STRENGTH.index, default=Status.OPPRETTET)
 
 
+ARRIVED_STATES = frozenset({Status.LEVERT, Status.LEST, Status.FEIL, Status.LEVETID_UTLOPT})
+"""States in which the deadline of an outgoing letter no longer matters."""
+
 FIRST_RETRY = timedelta(seconds=20)
 LONGEST_RETRY = timedelta(hours=1)
 
 
-def retry_after(failures: int, first: timedelta = FIRST_RETRY) -> timedelta:
+def retry_after(failures: int, first: timedelta = FIRST_RETRY, spread: float = 0.0) -> timedelta:
     """How long to wait after the `failures`-th failure: 20 s, times three, at most 1 h.
 
     The predecessor's schedule (registry-and-statuses 5.2); it ends at the deadline.
+    `spread`, between 0 and 1, is a random number that makes the wait up to a tenth
+    longer, so that what failed together is not tried together.
     """
     factor: int = 3 ** min(failures - 1, 8)
-    return min(first * factor, LONGEST_RETRY)
+    return min(first * factor, LONGEST_RETRY) * (1 + spread / 10)

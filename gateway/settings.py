@@ -88,6 +88,7 @@ class Messages:
     max_letter_bytes: int = GIB
     fallback_sender: str = "999999999"
     retry_seconds: float = 20.0
+    unclear_seconds: float = 600.0
 
 
 @dataclass(frozen=True, slots=True)

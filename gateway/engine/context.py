@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import random
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from gateway.lifecycle import FIRST_RETRY
+from gateway.lifecycle import FIRST_RETRY, retry_after
 from gateway.model import Event
 from gateway.package import Identity
 from gateway.ports import Addresses, Archive, Transport
@@ -35,6 +36,10 @@ class Policy:
     time_to_live: timedelta = timedelta(hours=24)
     channel: str | None = None
     first_retry: timedelta = FIRST_RETRY
+    unclear_wait: timedelta = timedelta(minutes=10)
+    """How long an archive's own AppReceipt is waited for when its answer was lost."""
+    deadline_grace: timedelta = timedelta(minutes=10)
+    """How much later than its deadline a letter's statuses may still come."""
 
 
 def _now() -> datetime:
@@ -63,4 +68,9 @@ class Context:
     policy: Policy
     now: Callable[[], datetime] = _now
     new_id: Callable[[], str] = _new_id
+    spread: Callable[[], float] = random.random
     observers: list[Callable[[Message, Event], None]] = field(default_factory=list)
+
+    def retry_at(self, failures: int) -> datetime:
+        """When to try again after the `failures`-th failure."""
+        return self.now() + retry_after(failures, self.policy.first_retry, self.spread())

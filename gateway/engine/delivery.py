@@ -7,12 +7,21 @@ AppReceipt to us before they answer (bestedu-soap 5.9; design, decision 12).
 from __future__ import annotations
 
 import logging
+from datetime import datetime
 
 from gateway.arkivmelding import read_arkivmelding
 from gateway.engine.context import Context
 from gateway.engine.ledger import Ledger
-from gateway.errors import ArchiveFault, ArchiveUnclear, GatewayError, MessageRefused, Retry
-from gateway.lifecycle import Fact, retry_after
+from gateway.errors import (
+    ArchiveFault,
+    ArchiveUnclear,
+    FileMissing,
+    GatewayError,
+    MessageRefused,
+    PackageError,
+    Retry,
+)
+from gateway.lifecycle import Fact
 from gateway.model import AppReceipt, Envelope, Loss, Melding, Party
 from gateway.ports import Delivery
 from gateway.store import jobs, messages
@@ -38,19 +47,25 @@ class Handover:
         """One attempt. Every outcome is recorded; raises nothing of `GatewayError`."""
         with self._context.database.read() as tx:
             message = messages.get(tx, job.message)
-        if job.failures and self._answered_meanwhile(job, message):
+        now = self._context.now()
+        if job.unclear is not None and self._settled_or_waiting(job, message, job.unclear):
             return
-        expired = message.expires is not None and self._context.now() > message.expires
-        if expired and message.kind is Kind.LETTER:
+        if message.kind is Kind.LETTER and message.expires is not None and now > message.expires:
             self._end(job, message, Fact.EXPIRED, _EXPIRED)
             return
         try:
             payload = self._payload(message)
-            answer = self._context.archive.put_message(Delivery(self._envelope(message), payload))
+            delivery = Delivery(self._envelope(message), payload)
+            with self._ledger.entry() as entry:
+                if not jobs.begin(entry.tx, job, now):
+                    return
+            answer = self._context.archive.put_message(delivery)
             if answer is None and message.kind is Kind.LETTER:
                 raise ArchiveUnclear("the archive answered a letter without a result")
-        except MessageRefused as error:  # it cannot be made into EDU
+        except (MessageRefused, PackageError) as error:  # it cannot be made into EDU
             self._end(job, message, Fact.UNDELIVERABLE, error.text, error.receipt)
+        except ArchiveUnclear as error:
+            self._unclear(job, message, error)
         except GatewayError as error:
             self._failed(job, message, error)
         else:
@@ -66,18 +81,45 @@ class Handover:
         else:
             self._end(job, message, Fact.REJECTED, said or str(answer.type), answer)
 
-    def _answered_meanwhile(self, job: Job, message: Message) -> bool:
-        """The archive's own receipt shows what became of an attempt that we gave up on."""
+    # --- when nobody knows whether the archive has it ---------------------------------
+
+    def _settled_or_waiting(self, job: Job, message: Message, since: datetime) -> bool:
+        """Whether an earlier attempt without outcome means that nothing is done now.
+
+        The archive's own receipt settles it; it is waited for, and only then is the
+        letter handed over again, marked as a possible duplicate (issue E).
+        """
         if message.kind is not Kind.LETTER:
             return False
         with self._ledger.entry() as entry:
             receipt = entry.answered(message)
-            if receipt is None:
-                return False
-            fact = Fact.FILED if receipt.type.accepted else Fact.REJECTED
-            entry.record(message, fact, "seen from the archive's own receipt")
-            jobs.finish(entry.tx, job)
-        return True
+            if receipt is not None:
+                if jobs.finish(entry.tx, job):
+                    fact = Fact.FILED if receipt.type.accepted else Fact.REJECTED
+                    entry.record(message, fact, "seen from the archive's own receipt")
+                return True
+            again = since + self._context.policy.unclear_wait
+            if entry.now < again:
+                jobs.defer(entry.tx, job, again)
+                return True
+            note = f"possible duplicate: handed over again at {entry.now.isoformat()}"
+            messages.change(entry.tx, message.row_id, warnings=[*message.warnings, note])
+        return False
+
+    def _unclear(self, job: Job, message: Message, error: ArchiveUnclear) -> None:
+        log.warning("message_id=%s: outcome unknown: %s", message.message_id, error.detail)
+        waits = message.kind is Kind.LETTER
+        with self._ledger.entry() as entry:
+            # The receipt may have come while we still waited for the answer.
+            known = waits and entry.answered(message) is not None
+            wait = self._context.policy.unclear_wait
+            due = entry.now if known else self._context.retry_at(job.failures + 1)
+            if waits and not known:
+                due = max(due, entry.now + wait)
+            problem = f"{type(error).__name__}: {error.detail}"
+            jobs.postpone(entry.tx, job, due, problem, unclear=waits)
+
+    # --- when it certainly has not ----------------------------------------------------
 
     def _failed(self, job: Job, message: Message, error: GatewayError) -> None:
         permanent = error.retry is Retry.NEVER or (
@@ -91,7 +133,7 @@ class Handover:
             return
         log.warning("message_id=%s not delivered yet: %s", message.message_id, error.detail)
         with self._ledger.entry() as entry:
-            due = entry.now + retry_after(job.failures + 1, self._context.policy.first_retry)
+            due = self._context.retry_at(job.failures + 1)
             jobs.postpone(entry.tx, job, due, f"{type(error).__name__}: {error.detail}")
 
     def _end(
@@ -103,8 +145,8 @@ class Handover:
         answer: AppReceipt | None = None,
     ) -> None:
         with self._ledger.entry() as entry:
-            entry.record(message, fact, description, answer)
-            jobs.finish(entry.tx, job)
+            if jobs.finish(entry.tx, job):
+                entry.record(message, fact, description, answer)
 
     # --- what the archive gets --------------------------------------------------------
 
@@ -126,16 +168,17 @@ class Handover:
     def _melding(self, message: Message) -> Melding:
         context = self._context
         with context.database.read() as tx:
-            metadata, *files = messages.documents(
-                tx, message.row_id, context.blobs, Role.METADATA, Role.FILE
-            )
+            metadata = messages.documents(tx, message.row_id, context.blobs, Role.METADATA)
+            files = messages.documents(tx, message.row_id, context.blobs, Role.FILE)
+        if not metadata:
+            raise FileMissing("the package has no arkivmelding.xml")
         facts = Facts(
             conversation_id=message.conversation_id,
             system=context.policy.system,
             now=context.now(),
             sender_orgnr=message.sender,
         )
-        with metadata.content.open() as stream:
+        with metadata[0].content.open() as stream:
             root = read_arkivmelding(stream)
         translated = to_melding(root, {one.filename: one for one in files}, facts, context.mapping)
         self._note_losses(message, translated.losses)

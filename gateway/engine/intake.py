@@ -43,7 +43,8 @@ from gateway.model import (
     Party,
     Recipient,
 )
-from gateway.store import messages
+from gateway.store import jobs, messages
+from gateway.store.jobs import Task
 from gateway.store.messages import Duplicate, Kind, Message, Role
 from gateway.store.tables import message as messages_table
 from gateway.translate import Facts, to_arkivmelding
@@ -265,6 +266,8 @@ class Intake:
             )
             if letter is None:
                 letter = self._unknown_letter(archive_id, receiver)  # A5, A6
+            else:  # an attempt whose answer was lost need not be made again
+                jobs.wake(entry.tx, letter.row_id, Task.DELIVER, entry.now)
             key = f"receipt|{letter.message_id}|{receiver}|{_receipt_hash(receipt)}"
             try:
                 entry.send_receipt(letter, receipt, duplicate_key=key)

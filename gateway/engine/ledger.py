@@ -133,6 +133,10 @@ class Entry:
                 jobs.add(self.tx, message.row_id, Task.SEND, self.now)
             case Action.DELIVER:
                 jobs.add(self.tx, message.row_id, Task.DELIVER, self.now)
+            case Action.WATCH_DEADLINE:
+                if message.expires is not None:
+                    due = message.expires + self.context.policy.deadline_grace
+                    jobs.add(self.tx, message.row_id, Task.EXPIRE, due)
             case Action.STATUS_MOTTATT:
                 self.send_status(message, Status.MOTTATT)
             case Action.STATUS_LEVERT:

@@ -13,9 +13,10 @@ from datetime import timedelta
 from cryptography import x509
 
 from gateway.engine.context import Context
+from gateway.engine.deadline import EXPIRED
 from gateway.engine.ledger import Ledger
-from gateway.errors import CannotHandle, GatewayError, Retry, TransferUnclear, Unavailable
-from gateway.lifecycle import Fact, retry_after
+from gateway.errors import CannotHandle, GatewayError, Retry, Unavailable
+from gateway.lifecycle import Fact
 from gateway.model import Document, Status
 from gateway.package import Sbd, build_package
 from gateway.package.sbd import MAIN_DOCUMENT
@@ -26,8 +27,6 @@ from gateway.store.jobs import Job
 from gateway.store.messages import Kind, Message, Role
 
 _WATCH = tuple(timedelta(seconds=s) for s in (5, 15, 30, 60, 120, 300))
-_EXPIRED = "Levetiden for meldingen er utgått. Må sendes på nytt"
-_WAIT_FOR_NETWORK = timedelta(minutes=30)
 
 
 class Outbound:
@@ -47,7 +46,7 @@ class Outbound:
             if sent and transfer is not None:
                 self._watch(job, message, transfer)
             elif message.expires is not None and self._context.now() > message.expires:
-                self._end(job, message, Fact.EXPIRED, _EXPIRED)
+                self._end(job, message, Fact.EXPIRED, EXPIRED)
             else:
                 self._send(job, message, transfer)
         except GatewayError as error:
@@ -73,9 +72,9 @@ class Outbound:
 
     def _sent(self, job: Job, message: Message, transfer: str) -> None:
         with self._ledger.entry() as entry:
-            jobs.close_transfer(entry.tx, transfer, entry.now, uploaded=True)
-            entry.record(message, Fact.SENT)
-            jobs.defer(entry.tx, job, entry.now + _WATCH[0])
+            if jobs.defer(entry.tx, job, entry.now + _WATCH[0]):
+                jobs.close_transfer(entry.tx, transfer, entry.now, uploaded=True)
+                entry.record(message, Fact.SENT)
 
     def _watch(self, job: Job, message: Message, transfer: str) -> None:
         """See that the network has let it through (altinn-transport 1.11)."""
@@ -91,15 +90,12 @@ class Outbound:
                 jobs.finish(entry.tx, job)
 
     def _failed(self, job: Job, message: Message, error: GatewayError) -> None:
-        now = self._context.now()
         if error.retry is Retry.NEVER:
             return self._end(job, message, Fact.UNSENDABLE, error.text, error)
-        wait = retry_after(job.failures + 1, self._context.policy.first_retry)
+        due = self._context.retry_at(job.failures + 1)
         if isinstance(error, Unavailable) and error.retry_after is not None:
-            wait = max(wait, timedelta(seconds=error.retry_after))
-        if isinstance(error, TransferUnclear):
-            wait = min(wait, _WAIT_FOR_NETWORK)
-        due = now + wait
+            asked = self._context.now() + timedelta(seconds=error.retry_after)
+            due = max(due, asked)
         if message.expires is not None:
             due = min(due, message.expires + timedelta(seconds=1))
         with self._ledger.entry() as entry:
@@ -114,8 +110,9 @@ class Outbound:
         error: GatewayError | None = None,
     ) -> None:
         with self._ledger.entry() as entry:
-            entry.record(message, fact, description, error.receipt if error else None)
-            jobs.finish(entry.tx, job)
+            known = messages.get(entry.tx, message.row_id).state
+            if jobs.finish(entry.tx, job) and known is not Status.LEVETID_UTLOPT:
+                entry.record(message, fact, description, error.receipt if error else None)
 
     # --- packages ---------------------------------------------------------------------
 

@@ -14,12 +14,12 @@ from datetime import timedelta
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.engine.context import Context
+from gateway.engine.deadline import Deadline
 from gateway.engine.delivery import Handover
 from gateway.engine.inbound import Inbound
 from gateway.engine.ledger import Ledger
 from gateway.engine.outbound import Outbound
 from gateway.errors import GatewayError
-from gateway.lifecycle import retry_after
 from gateway.store import jobs
 from gateway.store.jobs import Job, Task
 
@@ -44,10 +44,14 @@ class Workers:
         self._inbound = Inbound(context, ledger)
         self._poll_seconds = poll_seconds
         self._stopping = threading.Event()
-        outbound, handover = Outbound(context, ledger), Handover(context, ledger)
+        tasks = (
+            (Task.SEND, Outbound(context, ledger).send, per_task),
+            (Task.DELIVER, Handover(context, ledger).deliver, per_task),
+            (Task.EXPIRE, Deadline(context, ledger).check, 1),
+        )
         self._threads = [threading.Thread(target=self._poll, name="poll", daemon=True)]
-        for task, act in ((Task.SEND, outbound.send), (Task.DELIVER, handover.deliver)):
-            for number in range(1, per_task + 1):
+        for task, act, threads in tasks:
+            for number in range(1, threads + 1):
                 self._threads.append(
                     threading.Thread(
                         target=self._work, args=(task, act), name=f"{task}-{number}", daemon=True
@@ -87,8 +91,8 @@ class Workers:
         except Exception as error:  # a defect in one letter must not stop the others
             log.exception("job %s failed in a way nobody foresaw", job.id)
             with self._ledger.entry() as entry:
-                due = entry.now + retry_after(job.failures + 1)
-                jobs.postpone(entry.tx, job, due, type(error).__name__)
+                due = self._context.retry_at(job.failures + 1)
+                jobs.postpone(entry.tx, job, due, type(error).__name__, unclear=True)
 
     def _claim(self, task: Task) -> list[Job]:
         now = self._context.now()

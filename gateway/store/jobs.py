@@ -21,6 +21,8 @@ class Task(StrEnum):
 
     SEND = "send"
     DELIVER = "deliver"
+    EXPIRE = "expire"
+    """See at its deadline whether a letter has arrived."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,8 @@ class Job:
     task: Task
     attempt: int
     failures: int
+    unclear: datetime | None = None
+    """Since when the other side may have acted without our knowing (`begin`)."""
 
 
 def add(tx: Connection, message: int, task: Task, due: datetime) -> None:
@@ -55,13 +59,14 @@ def claim(
         .with_for_update(skip_locked=True)
     ).all()
     claimed = [
-        Job(row.id, row.message, Task(row.task), row.attempt + 1, row.failures) for row in rows
+        Job(row.id, row.message, Task(row.task), row.attempt + 1, row.failures, row.unclear)
+        for row in rows
     ]
     if claimed:
         tx.execute(
             job.update()
             .where(job.c.id.in_([one.id for one in claimed]))
-            .values(due=now + lease, attempt=job.c.attempt + 1)
+            .values(due=now + lease, attempt=job.c.attempt + 1, held=True)
         )
     return claimed
 
@@ -74,24 +79,52 @@ def any_due(tx: Connection, task: Task, now: datetime) -> bool:
     return found is not None
 
 
+def begin(tx: Connection, ours: Job, now: datetime) -> bool:
+    """Remember that the other side is about to act; False when the lease was lost."""
+    return _update(tx, ours, unclear=now)
+
+
 def finish(tx: Connection, done: Job) -> bool:
     """Mark it done; False when the lease was lost and somebody else has it."""
-    return _update(tx, done, due=None, problem=None)
+    return _update(tx, done, due=None, held=False, problem=None, unclear=None)
 
 
-def postpone(tx: Connection, failed: Job, due: datetime, problem: str) -> bool:
-    """Try again at `due`; False when the lease was lost."""
-    return _update(tx, failed, due=due, problem=problem, failures=failed.failures + 1)
+def postpone(
+    tx: Connection, failed: Job, due: datetime, problem: str, *, unclear: bool = False
+) -> bool:
+    """Try again at `due`; False when the lease was lost.
+
+    `unclear`: nobody knows whether the other side acted, so what `begin` noted stays.
+    """
+    columns: dict[str, object] = {} if unclear else {"unclear": None}
+    return _update(
+        tx,
+        failed,
+        due=due,
+        held=False,
+        problem=problem,
+        failures=failed.failures + 1,
+        **columns,
+    )
 
 
 def defer(tx: Connection, waiting: Job, due: datetime) -> bool:
     """Look again at `due`; not a failure."""
-    return _update(tx, waiting, due=due)
+    return _update(tx, waiting, due=due, held=False)
 
 
 def wake(tx: Connection, message: int, task: Task, due: datetime) -> None:
-    """Make a job due again, whatever became of it."""
-    tx.execute(job.update().where(job.c.message == message, job.c.task == task).values(due=due))
+    """Make a job due earlier; one that is done or in somebody's hands is left alone."""
+    tx.execute(
+        job.update()
+        .where(
+            job.c.message == message,
+            job.c.task == task,
+            job.c.due > due,
+            job.c.held.is_(False),
+        )
+        .values(due=due)
+    )
 
 
 def waiting(tx: Connection) -> dict[Task, int]:

@@ -47,6 +47,8 @@ class Role(StrEnum):
     METADATA = "metadata"
     """arkivmelding.xml"""
     FILE = "file"
+    BUSINESS = "business"
+    """The business message of an avtalt, JSON."""
     PACKAGE = "package"
     """The finished package, identical for every attempt."""
 
@@ -81,6 +83,10 @@ class Message:
     content_hash: str | None = None
     duplicate_key: str | None = None
     expires: datetime | None = None
+    updated: datetime | None = None
+    """Time of the newest event."""
+    handled: datetime | None = None
+    """When a person said that nothing more is to be done about it."""
     id: int | None = field(default=None)
 
     @property
@@ -101,6 +107,7 @@ def add(tx: Connection, new: Message) -> Message:
         "receipt": _receipt_to_json(new.receipt),
         "losses": [asdict(loss) for loss in new.losses],
         "warnings": list(new.warnings),
+        "updated": new.updated or new.created,
     }
     del values["id"]
     try:
@@ -151,6 +158,7 @@ def add_event(tx: Connection, row_id: int, new: Event) -> None:
             message=row_id, at=new.at, status=new.status, description=new.description
         )
     )
+    change(tx, row_id, updated=new.at)
 
 
 def events(tx: Connection, row_id: int) -> list[Event]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
+    Boolean,
     Column,
     ForeignKey,
     Index,
@@ -75,6 +76,10 @@ message = Table(
     Column("state", String(20), nullable=False),
     Column("created", Instant, nullable=False),
     Column("expires", Instant),
+    # Time of the newest event.
+    Column("updated", Instant, index=True),
+    # When a person said that nothing more is to be done about it.
+    Column("handled", Instant),
     Index("message_by_message_id", "message_id"),
     Index("message_by_conversation", "conversation_id"),
     Index("message_by_archive_conversation", "archive_conversation_id"),
@@ -117,6 +122,10 @@ job = Table(
     Column("due", Instant),
     # Counts claims; a worker whose attempt is no longer the row's has lost its lease.
     Column("attempt", Integer, nullable=False, default=0),
+    # Somebody has it now; stays set when that somebody dies.
+    Column("held", Boolean, nullable=False, default=False),
+    # Since when the other side may have acted without our knowing the outcome.
+    Column("unclear", Instant),
     Column("failures", Integer, nullable=False, default=0),
     Column("problem", Text),
     UniqueConstraint("message", "task"),
@@ -146,4 +155,14 @@ arrival = Table(
     Column("failures", Integer, nullable=False, default=0),
     Column("problem", Text),
     Column("quarantine", String(64)),
+)
+
+# Something that needs a person: one row per cause while it lasts.
+alarm = Table(
+    "alarm",
+    metadata,
+    Column("cause", String(100), primary_key=True),
+    Column("summary", Text, nullable=False),
+    Column("since", Instant, nullable=False),
+    Column("told", Instant, nullable=False),
 )

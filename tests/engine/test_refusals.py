@@ -20,6 +20,9 @@ from letters_and_traces import (
     until,
 )
 
+from gateway.store import jobs
+from gateway.store.jobs import Task
+
 GOOD = melding(("brev.txt", b"innhold"))
 
 
@@ -45,9 +48,7 @@ def quiet(pair: Pair) -> Pair:
 
     def idle() -> bool:
         with pair.a.gateway.database.read() as tx:
-            from gateway.store import jobs
-
-            return not jobs.waiting(tx)
+            return not {Task.SEND, Task.DELIVER} & jobs.waiting(tx).keys()
 
     until(idle, seconds=60)
     return pair
