@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import re
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -31,11 +30,11 @@ from gateway.http import explain
 from gateway.ports import Offer, Parcel, TransferState
 from gateway.tokens import TokenSource
 from gateway.transports.broker import BrokerCalls, Overview, Refusal, meaning
+from gateway.transports.channel import Channel
 from gateway.transports.pace import Pace
 
 _log = logging.getLogger(__name__)
 
-_CHANNEL = re.compile(r"[a-zA-Z0-9-_]{0,25}")
 _PAGE = 100
 _PAGES = 10
 _DOWNLOADS = 3
@@ -97,8 +96,7 @@ class Altinn3:
     ) -> None:
         self._resource = resource
         self._broker = BrokerCalls(base_url, tokens, parties, http=http, pace=pace or Pace())
-        self._channel = channel or None
-        self._accept_any_reference = accept_any_reference
+        self._channel = Channel(channel or None, accept_any_reference)
         self._inboxes = {party: _Inbox() for party in parties}
         self._foreign: dict[str, int] = dict.fromkeys(parties, 0)
         self._confirmed_before: set[str] = set()
@@ -181,14 +179,6 @@ class Altinn3:
         """Packages left alone because they are for another installation (R8). They expire
         after 30 days if nobody takes them."""
         return self._foreign.get(party, 0)
-
-    def is_ours(self, reference: str | None) -> bool:
-        """Whether a package with this reference is for this installation (R6)."""
-        if self._accept_any_reference:
-            return True
-        if self._channel is not None:
-            return reference == self._channel
-        return reference is None or not _CHANNEL.fullmatch(reference)
 
     def fetch(self, offer: Offer, target: BinaryIO) -> int:
         """See `ports.Transport`. `target` is written from its start and must be seekable.
@@ -415,7 +405,7 @@ class _Round:
             return _Known(None, overview.changed)
         if overview.status in ("Purged", "Failed", "Cancelled", "AllConfirmedDownloaded"):
             return _Known(None, overview.changed)
-        if not self._transport.is_ours(overview.reference):
+        if not self._transport._channel.takes(overview.reference):
             self._transport._foreign[self._party] = self._transport.skipped(self._party) + 1
             _log.info("transfer %s is for another installation; left alone", transfer_id)
             return _Known(None, overview.changed)
