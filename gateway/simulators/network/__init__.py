@@ -6,6 +6,7 @@ nothing of the gateway.
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 import threading
@@ -29,6 +30,7 @@ from .authority import (
 )
 from .broker import Broker, ScanPolicy
 from .clock import Clock, timestamp
+from .control import Control
 from .exchange import Refused, Request
 from .faults import Fault
 from .maskinporten import SCOPES, Client, Maskinporten, SystemUser
@@ -188,6 +190,8 @@ class Network:
     ) -> Organisation:
         """A participant with certificate, Maskinporten client, system user and, when
         `published`, a registry record. `certificate` replaces the published one."""
+        if not re.fullmatch(r"[0-9]{9}", orgnr):
+            raise ValueError(f"orgnr: {orgnr!r}")
         keystore = self.folder / "keystores" / f"{orgnr}.p12"
         if keystore.exists():
             key, own, chain = load_keystore(keystore)
@@ -352,3 +356,4 @@ class Network:
         add("info", "GET", base + "/info/{id}", self.registry.info)
         add("virksert", "GET", base + "/virksert/{id}", self.registry.virksert)
         add("jwk", "GET", base + "/jwk", self.registry.jwk)
+        Control(self).add_routes(self._service.routes)
