@@ -72,14 +72,16 @@ class Listener:
         if self._closing.is_set():
             return
         deadline = time.monotonic() + timeout
-        for part in list(self._map.values()):
-            if isinstance(part, BaseWSGIServer):
-                part.accepting = False
+        servers = [part for part in self._map.values() if isinstance(part, BaseWSGIServer)]
+        for server in servers:
+            server.accepting = False
         self._dispatcher.shutdown(timeout=timeout)
         # What workers left in output buffers is written by the loop.
         while self._has_output() and time.monotonic() < deadline:
             time.sleep(0.01)
         self._closing.set()
+        for server in servers:
+            server.pull_trigger()  # wakes the loop
         if self._thread.is_alive():
             self._thread.join(timeout=5)
         else:
