@@ -50,26 +50,35 @@ def _new_id() -> str:
     return str(uuid.uuid4())
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
-    """The store, the neighbours and the policy.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Books:
+    """The store and the policy: what it takes to keep a `gateway.engine.ledger.Ledger`.
 
-    `identities`: our keys, the current one first, so that packages for an older
-    certificate still open. `observe` is told of every event once it is durable.
+    `observers` are told of every event once it is durable.
     """
 
     database: Database
     blobs: BlobStore
+    policy: Policy
+    now: Callable[[], datetime] = _now
+    new_id: Callable[[], str] = _new_id
+    observers: list[Callable[[Message, Event], None]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context(Books):
+    """The books and the neighbours.
+
+    `identities`: our keys, the current one first, so that packages for an older
+    certificate still open.
+    """
+
     transport: Transport
     addresses: Addresses
     archive: Archive
     identities: Sequence[Identity]
     mapping: Mapping
-    policy: Policy
-    now: Callable[[], datetime] = _now
-    new_id: Callable[[], str] = _new_id
     spread: Callable[[], float] = random.random
-    observers: list[Callable[[Message, Event], None]] = field(default_factory=list)
 
     def retry_at(self, failures: int) -> datetime:
         """When to try again after the `failures`-th failure."""
