@@ -85,7 +85,7 @@ def build_package(
     assert moment is not None  # write_sbd refuses an SBD without creation time
     md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
 
-    def write(data: bytes) -> None:
+    def write(data: bytes | memoryview) -> None:
         md5.update(data)
         sha256.update(data)
         target.write(data)

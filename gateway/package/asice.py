@@ -29,7 +29,7 @@ from gateway.errors import (
 from gateway.model import Document
 from gateway.package.identity import Identity
 from gateway.package.limits import DEFAULT_LIMITS, Limits
-from gateway.package.media import media_type, packs_well
+from gateway.package.media import compression_level, media_type
 from gateway.package.signature import Signature, sign, verify
 from gateway.package.zip_stream import ZipReader, ZipWriter, check_entry_name
 from gateway.ports import Spool, SpoolWriter
@@ -55,7 +55,7 @@ _READ = 512 * 1024
 
 
 def write_container(
-    write: Callable[[bytes], object],
+    write: Callable[[bytes | memoryview], object],
     manifest: bytes,
     documents: Sequence[Document],
     *,
@@ -75,7 +75,7 @@ def write_container(
     files = [(MANIFEST, "application/xml", hashlib.sha256(manifest).digest())]
     for document in documents:
         media = media_type(document.filename, document.mime_type)
-        level = 6 if packs_well(document.filename, media) else 0
+        level = compression_level(document.filename, media, document.content.size)
         digest = hashlib.sha256()
         entry = zip_writer.entry(document.filename, level=level)
         with document.content.open() as stream:

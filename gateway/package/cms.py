@@ -47,7 +47,7 @@ class EnvelopeWriter:
 
     def __init__(
         self,
-        write: Callable[[bytes | memoryview], object],
+        write: Callable[[bytes], object],
         receiver: x509.Certificate,
         random_bytes: Callable[[int], bytes],
     ) -> None:
@@ -67,7 +67,7 @@ class EnvelopeWriter:
             + b"\xa0\x80"
         )
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Take clear text of any length."""
         self._pending += data
         whole = len(self._pending) - len(self._pending) % _BATCH
@@ -87,10 +87,11 @@ class EnvelopeWriter:
 
     def _segments(self, sealed: bytes) -> None:
         view = memoryview(sealed)
+        parts: list[bytes | memoryview] = []
         for start in range(0, len(view), SEGMENT):
             segment = view[start : start + SEGMENT]
-            self._write(b"\x04\x83" + len(segment).to_bytes(3, "big"))
-            self._write(segment)
+            parts += (b"\x04\x83" + len(segment).to_bytes(3, "big"), segment)
+        self._write(b"".join(parts))
 
 
 def check_receiver_certificate(certificate: x509.Certificate) -> RSAPublicKey:

@@ -18,7 +18,9 @@ class Limits:
     metadata: int = MIB
     inflated: int = 2 * 1024 * MIB
     ratio: int = 200
-    """Inflated to packed, per entry, counted after the first MiB."""
+    """Inflated to packed, per entry, asked only of what inflates to more than
+    `ratio_from`: an honest scan of a white page packs better than any cap worth having."""
+    ratio_from: int = 64 * MIB
     cms_header: int = MIB
 
 

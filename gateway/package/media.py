@@ -46,6 +46,7 @@ _BY_EXTENSION = {
 
 # Everything else (PDF, OOXML, pictures, zip) is compressed already; deflating it again is
 # the slowest part of packing and wins nothing.
+_MUCH = 16 * 1024 * 1024
 _PACKS_WELL = {
     "application/xml",
     "application/json",
@@ -69,9 +70,13 @@ def media_type(filename: str, given: str) -> str:
     return _BY_EXTENSION.get(extension, OCTET_STREAM)
 
 
-def packs_well(filename: str, media: str) -> bool:
-    """Whether the content is text or another loose format."""
+def compression_level(filename: str, media: str, size: int) -> int:
+    """The deflate level for `size` bytes: 0 for what is compressed already, 6 for text
+    and other loose formats, 1 for much of it, where time counts for more than the rest."""
     plain = media.partition(";")[0].strip().lower()
     if plain == OCTET_STREAM:
         plain = media_type(filename, "")
-    return plain.startswith("text/") or plain in _PACKS_WELL or plain.endswith(("+xml", "-xml"))
+    loose = plain.startswith("text/") or plain in _PACKS_WELL or plain.endswith(("+xml", "-xml"))
+    if not loose:
+        return 0
+    return 6 if size <= _MUCH else 1

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from gateway.errors import BadContainer, LimitExceeded, TooLarge, UnsafeName
-from gateway.package.limits import DEFAULT_LIMITS, MIB, Limits
+from gateway.package.limits import DEFAULT_LIMITS, Limits
 
 _LOCAL = struct.Struct("<4sHHHHHIIIHH")
 _CENTRAL = struct.Struct("<4sHHHHHHIIIHHHHHII")
@@ -25,6 +25,8 @@ _ENCRYPTED = 0x0001
 _STORED = 0
 _DEFLATED = 8
 _LARGEST = 0xFFFF_FFFF
+_BLOCK = 0xFFFF
+_LAST_BLOCK = b"\x01\x00\x00\xff\xff"
 _PIECE = 256 * 1024
 _INFLATED_PIECE = 1024 * 1024
 
@@ -44,7 +46,7 @@ class _Written:
 class ZipWriter:
     """Writes a zip front to back through `write`; `modified` dates every entry."""
 
-    def __init__(self, write: Callable[[bytes], object], modified: datetime) -> None:
+    def __init__(self, write: Callable[[bytes | memoryview], object], modified: datetime) -> None:
         self._target = write
         self._offset = 0
         self._entries: list[_Written] = []
@@ -107,7 +109,7 @@ class ZipWriter:
             + entry.name
         )  # fmt: skip
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, data: bytes | memoryview) -> None:
         self._offset += len(data)
         if self._offset > _LARGEST:
             raise TooLarge("the package grows beyond 4 GiB")
@@ -117,30 +119,42 @@ class ZipWriter:
 class EntryWriter:
     """One deflated entry of a `ZipWriter`."""
 
-    def __init__(self, write: Callable[[bytes], None], entry: _Written, level: int) -> None:
+    def __init__(
+        self, write: Callable[[bytes | memoryview], None], entry: _Written, level: int
+    ) -> None:
         self._write = write
         self._entry = entry
-        self._deflate = zlib.compressobj(level, zlib.DEFLATED, -zlib.MAX_WBITS)
+        self._deflate = zlib.compressobj(level, zlib.DEFLATED, -zlib.MAX_WBITS) if level else None
 
     def write(self, data: bytes | memoryview) -> None:
         """Append `data`."""
         entry = self._entry
         entry.crc = zlib.crc32(data, entry.crc)
         entry.size += len(data)
-        if packed := self._deflate.compress(data):
+        if self._deflate is None:
+            self._wrap(memoryview(data))
+        elif packed := self._deflate.compress(data):
             entry.packed += len(packed)
             self._write(packed)
 
     def close(self) -> None:
         """Write what is left and the 32-bit data descriptor."""
         entry = self._entry
-        rest = self._deflate.flush()
+        rest = _LAST_BLOCK if self._deflate is None else self._deflate.flush()
         entry.packed += len(rest)
         if entry.size > _LARGEST:
             raise TooLarge("a document is larger than 4 GiB")
         self._write(
             rest + struct.pack("<4sIII", b"PK\x07\x08", entry.crc, entry.packed, entry.size)
         )
+
+    def _wrap(self, data: memoryview) -> None:
+        """Deflate's stored blocks, which zlib's level 0 would copy twice."""
+        for at in range(0, len(data), _BLOCK):
+            block = data[at : at + _BLOCK]
+            self._write(struct.pack("<BHH", 0, len(block), len(block) ^ 0xFFFF))
+            self._write(block)
+            self._entry.packed += len(block) + 5
 
 
 class ZipReader:
@@ -162,7 +176,7 @@ class ZipReader:
         seen: set[str] = set()
         while (signature := self._take(4)) == b"PK\x03\x04":
             header = _LOCAL.unpack(signature + self._take(_LOCAL.size - 4))
-            _, _, flags, method, _, _, crc, packed, size, name_length, extra_length = header
+            _, _, flags, method, _, _, _, packed, size, name_length, extra_length = header
             if name_length > self._limits.name:
                 raise UnsafeName(f"an entry name of {name_length} bytes")
             name = _checked_name(self._take(name_length))
@@ -174,16 +188,15 @@ class ZipReader:
                 raise LimitExceeded(f"more than {self._limits.entries} entries")
             if flags & _ENCRYPTED or method not in (_STORED, _DEFLATED):
                 raise BadContainer(f"{name!r} is packed in a way that nobody else can read")
-            wide = _zip64_sizes(extra) if _LARGEST in (packed, size) else None
-            if wide is not None:
-                size, packed = wide
+            if _LARGEST in (packed, size):
+                size, packed = _zip64_sizes(extra) or (size, packed)
             described = bool(flags & _DESCRIPTOR)
             if method == _DEFLATED:
-                pieces = self._deflated(name, None if described else (crc, packed, size))
+                pieces = self._deflated(name, None if described else (packed, size))
             elif described:
                 raise BadContainer(f"{name!r} is stored without saying its size")
             else:
-                pieces = self._stored(name, crc, size)
+                pieces = self._stored(size)
             yield name, pieces
             for _ in pieces:
                 pass
@@ -192,21 +205,20 @@ class ZipReader:
         for _ in self._chunks:  # so that damage after the last entry is noticed too
             pass
 
-    def _stored(self, name: str, crc: int, size: int) -> Iterator[bytes]:
-        actual = 0
+    # CRCs are not looked at: every entry is proven by a stronger digest or not used.
+
+    def _stored(self, size: int) -> Iterator[bytes]:
         left = size
         while left:
             piece = self._some(left)
             left -= len(piece)
-            actual = zlib.crc32(piece, actual)
             self._count(len(piece))
             yield piece
-        if actual != crc:
-            raise BadContainer(f"{name!r} is damaged")
 
-    def _deflated(self, name: str, header: tuple[int, int, int] | None) -> Iterator[bytes]:
+    def _deflated(self, name: str, header: tuple[int, int] | None) -> Iterator[bytes]:
         inflate = zlib.decompressobj(-zlib.MAX_WBITS)
-        crc = packed = size = 0
+        packed = size = 0
+        limits = self._limits
         while not inflate.eof:
             data = inflate.unconsumed_tail
             if not data:
@@ -218,27 +230,25 @@ class ZipReader:
                 raise BadContainer(f"{name!r} is damaged") from error
             if piece:
                 size += len(piece)
-                crc = zlib.crc32(piece, crc)
                 self._count(len(piece))
-                if size > MIB and size > packed * self._limits.ratio:
-                    raise LimitExceeded(f"{name!r} inflates more than {self._limits.ratio}:1")
+                if size > limits.ratio_from and size > packed * limits.ratio:
+                    raise LimitExceeded(f"{name!r} inflates more than {limits.ratio}:1")
                 yield piece
         packed -= len(inflate.unused_data)
         self._buffer = inflate.unused_data + self._buffer[self._at :]
         self._at = 0
         if header is None:
-            self._descriptor(name, crc, packed, size)
-        elif header != (crc, packed, size):
+            self._descriptor(name, packed, size)
+        elif header != (packed, size):
             raise BadContainer(f"{name!r} is damaged")
 
-    def _descriptor(self, name: str, crc: int, packed: int, size: int) -> None:
+    def _descriptor(self, name: str, packed: int, size: int) -> None:
         """Signature optional, sizes of 32 or (after other writers) 64 bits."""
-        narrow = struct.pack("<III", crc, packed & _LARGEST, size & _LARGEST)
-        wide = struct.pack("<IQQ", crc, packed, size)
-        marked = self._peek(4) == b"PK\x07\x08"
-        for form in (b"PK\x07\x08" + wide, b"PK\x07\x08" + narrow) if marked else (wide, narrow):
-            if self._peek(len(form)) == form:
-                self._take(len(form))
+        crc_at = 4 if self._peek(4) == b"PK\x07\x08" else 0
+        for form in (struct.pack("<QQ", packed, size), struct.pack("<II", packed, size)):
+            length = crc_at + 4 + len(form)
+            if self._peek(length)[crc_at + 4 :] == form:
+                self._take(length)
                 return
         raise BadContainer(f"{name!r} is damaged")
 

@@ -222,9 +222,11 @@ def test_old_spellings_are_accepted(manifest: bytes, sender: Identity) -> None:
 
 
 def test_a_bomb_is_refused(sender: Identity) -> None:
-    bomb = signed(FILES | {"bombe.txt": bytes(40_000_000)}, sender)
-    assert len(bomb) < 100_000
+    bomb = signed(FILES | {"bombe.txt": bytes(90_000_000)}, sender)
+    assert len(bomb) < 200_000
     assert "200:1" in refused(bomb, LimitExceeded)
+    white_page = signed(FILES | {"blank.bmp": bytes(60_000_000)}, sender)
+    assert len(read(white_page).documents) == 3
     assert "unpacked" in refused(bomb, LimitExceeded, Limits(inflated=1000, ratio=10**9))
     many = signed(FILES | {f"{i}.txt": b"" for i in range(30)}, sender)
     assert "entries" in refused(many, LimitExceeded, Limits(entries=10))
