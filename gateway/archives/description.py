@@ -30,7 +30,11 @@ from gateway.model import (
 from gateway.resources import data_folder
 
 _SOAP = "{http://schemas.xmlsoap.org/soap/envelope/}"
-_ANSWERS = (f"{_SOAP}Fault", f"{{{EXCHANGE_NAMESPACE}}}PutMessageResponse")
+_XSI_TYPE = "{http://www.w3.org/2001/XMLSchema-instance}type"
+_FAULT = f"{_SOAP}Fault"
+_ANSWERS = (_FAULT, f"{{{EXCHANGE_NAMESPACE}}}PutMessageResponse")
+_KNOWN = ("result", "message", "text")
+"""What stands in a PutMessageResponse, from the outside in."""
 _FAULT_TEXT = 2000
 """Characters of a fault's text that go into the log and the message's record."""
 
@@ -78,13 +82,13 @@ class ServiceDescription:
         nothing, `ArchiveFault` for a Fault, `ArchiveUnclear` when the answer cannot be
         read as PutMessage's.
         """
-        _refuse_unreadable(response.content)
+        answer = _checked(response.content)
         binding = self._client.service._binding
         # zeep takes every status but 200 for a fault.
         reply = httpx.Response(
             200 if response.is_success else response.status_code,
             headers={"Content-Type": "text/xml"},
-            content=response.content,
+            content=etree.tostring(answer),
         )
         try:
             result = binding.process_reply(self._client, binding.get("PutMessage"), reply)
@@ -114,8 +118,13 @@ def _address(party: Party | None) -> dict[str, str | None] | None:
     return {"orgnr": _text(party.orgnr), "name": _text(party.name), "ref": _text(party.ref)}
 
 
-def _refuse_unreadable(body: bytes) -> None:
-    """zeep repairs broken XML in its tolerant mode; half an answer must not become OK."""
+def _checked(body: bytes) -> etree._Element:
+    """The answer's envelope, whole and ours.
+
+    zeep repairs broken XML in its tolerant mode, where half an answer could become OK;
+    it takes any element for the one that it expects; and it follows ``xsi:type``, which
+    servers write with names of their own.
+    """
     parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False)
     try:
         root = etree.fromstring(body, parser)
@@ -129,6 +138,19 @@ def _refuse_unreadable(body: bytes) -> None:
     children = root.findall(f"{_SOAP}Body/*")
     if not children or children[0].tag not in _ANSWERS:
         raise ArchiveUnclear("the archive's answer holds no PutMessageResponse")
+    etree.strip_attributes(root, _XSI_TYPE)
+    if children[0].tag != _FAULT:
+        _keep_known(children[0], *_KNOWN)
+    return root
+
+
+def _keep_known(element: etree._Element, wanted: str, *below: str) -> None:
+    """Take out what no schema knows: zeep stops at it and sees nothing that follows."""
+    for child in list(element):
+        if not isinstance(child.tag, str) or etree.QName(child).localname != wanted:
+            element.remove(child)
+        elif below:
+            _keep_known(child, *below)
 
 
 def _fault(fault: Fault) -> ArchiveFault:
@@ -144,6 +166,8 @@ _TYPES = {member.value: member for member in ReceiptType}
 
 
 def _receipt(result: Any) -> AppReceipt:
+    if hasattr(result, "result"):  # zeep keeps the wrapper when it holds more than one
+        result = result.result
     if result is None:
         raise NoResult
     messages = tuple(

@@ -287,15 +287,36 @@ OK_ANSWER = AppReceipt(ReceiptType.OK, (StatusMessage("ID", "9"),))
             AppReceipt(ReceiptType.WARNING, (StatusMessage("x", ""),)),
         ),
         (
+            '<t:PutMessageResponse><time/><result type="OK"><message code="ID"><text>9</text>'
+            "</message></result><t:more/></t:PutMessageResponse>",
+            OK_ANSWER,
+        ),
+        (
             '<t:PutMessageResponse><result><message code="a"><text>b</text></message></result>'
             "</t:PutMessageResponse>",
             AppReceipt(ReceiptType.ERROR, (StatusMessage("a", "b"),)),
+        ),
+        (
+            '<t:PutMessageResponse><result xmlns:i="http://www.w3.org/2001/XMLSchema-instance" '
+            'i:type="q1:AppReceiptType" type="OK"><message i:type="t:Receipt" code="ID">'
+            "<text>9</text></message></result></t:PutMessageResponse>",
+            OK_ANSWER,
         ),
         ("<t:PutMessageResponse><result/></t:PutMessageResponse>", None),
         ("<t:PutMessageResponse/>", None),
         ('<t:PutMessageResponse><result type="PERHAPS"/></t:PutMessageResponse>', None),
     ],
-    ids=["plain", "qualified", "additions", "no type", "empty result", "empty", "unknown type"],
+    ids=[
+        "plain",
+        "qualified",
+        "additions",
+        "more beside the result",
+        "no type",
+        "xsi:type",
+        "empty result",
+        "empty",
+        "unknown type",
+    ],
 )
 def test_every_form_of_result_is_understood(
     answering: Callable[[bytes], str], body: str, expected: AppReceipt | None
