@@ -33,6 +33,7 @@ class Sort(StrEnum):
     RECEIPT_IN = "receipt in"
     NOTICE = "notice"
     STATUS_OUT = "status out"
+    OTHER_OUT = "other out"
     OTHER_IN = "other in"
 
 
@@ -49,6 +50,7 @@ class Fact(StrEnum):
     ARRIVED = "durably stored, from the network"
     FILED = "our archive has taken it"
     REJECTED = "our archive has refused it"
+    PICKED_UP = "a person or a system has fetched it here"
     UNDELIVERABLE = "it can never be handed to our archive"
     EXPIRED = "its deadline has passed"
 
@@ -125,8 +127,15 @@ TABLE: Mapping[Sort, Mapping[Fact, Step]] = MappingProxyType(
             Fact.EXPIRED: Step(Status.LEVETID_UTLOPT),
         },
         # avtalt and types that we do not know: kept for pick-up, never forced into EDU.
+        Sort.OTHER_OUT: {
+            Fact.ACCEPTED: Step(Status.OPPRETTET, (Action.SEND,)),
+            **_REPORTS,
+            Fact.UNSENDABLE: Step(Status.FEIL, (Action.ALERT,)),
+            Fact.EXPIRED: Step(Status.LEVETID_UTLOPT, (Action.ALERT,)),
+        },
         Sort.OTHER_IN: {
             Fact.ARRIVED: Step(Status.INNKOMMENDE_MOTTATT, (Action.STATUS_MOTTATT,)),
+            Fact.PICKED_UP: Step(Status.INNKOMMENDE_LEVERT, (Action.STATUS_LEVERT,)),
         },
     }
 )

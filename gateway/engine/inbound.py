@@ -7,16 +7,20 @@ offered again.
 
 from __future__ import annotations
 
+import json
 import logging
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import BinaryIO
+from typing import Any
 
 from gateway.engine.context import Context
 from gateway.engine.ledger import LETTER_TYPE, RECEIPT_PROCESS, Entry, Ledger
-from gateway.errors import BadSbd, GatewayError, PackageError
+from gateway.errors import BadSbd, DigestMismatch, GatewayError, OfferGone, PackageError
 from gateway.lifecycle import Fact
-from gateway.model import Direction, Status
+from gateway.model import Direction, Document, Status
 from gateway.package import Opened, Sbd, open_package, read_sbd_only
 from gateway.ports import Offer
 from gateway.store import arrivals, messages
@@ -26,6 +30,7 @@ from gateway.store.tables import message as messages_table
 
 log = logging.getLogger(__name__)
 
+_BROKEN_FETCHES = 3
 _EXPIRED = "Levetiden for meldingen var utgått da den kom fram"
 
 
@@ -57,7 +62,13 @@ class Inbound:
         with self._context.database.read() as tx:
             known = arrivals.state(tx, offer.transfer_id)
         if known in (None, ArrivalState.SEEN):
-            self._take_in(offer)
+            try:
+                self._take_in(offer)
+            except OfferGone as error:
+                log.error("package %s was gone before we had it: %s", offer.transfer_id, error)
+                with self._ledger.entry() as entry:
+                    self._mark(entry, offer, ArrivalState.GONE)
+                return 0
         self._context.transport.acknowledge(offer)
         with self._ledger.entry() as entry:
             if arrivals.state(entry.tx, offer.transfer_id) is not ArrivalState.QUARANTINED:
@@ -73,7 +84,7 @@ class Inbound:
         with ExitStack() as cleanup:
             cleanup.callback(scratch.unlink, missing_ok=True)
             with scratch.open("xb+") as file:
-                context.transport.fetch(offer, file)
+                self._fetch(offer, file)
                 file.seek(0)
                 try:
                     opened = open_package(
@@ -91,6 +102,18 @@ class Inbound:
                     self._store(offer, opened)
                     return
             self._quarantine(offer, scratch, problem)
+
+    def _fetch(self, offer: Offer, file: BinaryIO) -> None:
+        """Download; what never agrees with its checksum is opened, and then found broken."""
+        try:
+            self._context.transport.fetch(offer, file)
+        except DigestMismatch as error:
+            with self._ledger.entry() as entry:
+                times = arrivals.failed(
+                    entry.tx, offer.transfer_id, offer.receiver, entry.now, error.detail
+                )
+            if times < _BROKEN_FETCHES:
+                raise
 
     def _store(self, offer: Offer, opened: Opened) -> None:
         with self._ledger.entry() as entry:
@@ -128,10 +151,23 @@ class Inbound:
         files = [one for one in opened.documents if one.filename != "arkivmelding.xml"]
         messages.add_documents(entry.tx, letter.row_id, metadata, Role.METADATA)
         messages.add_documents(entry.tx, letter.row_id, files)
+        if sbd.avtalt is not None:
+            content = self._business_message(sbd.avtalt)
+            messages.add_documents(entry.tx, letter.row_id, [content], Role.BUSINESS)
         if sbd.expires is not None and sbd.expires < entry.now and kind is Kind.LETTER:
             entry.record(letter, Fact.EXPIRED, _EXPIRED)
         else:
             entry.record(letter, Fact.ARRIVED)
+
+    def _business_message(self, said: Mapping[str, Any]) -> Document:
+        """The part of an avtalt that lies outside its files, for whoever picks it up."""
+        writer = self._context.blobs.create()
+        try:
+            writer.write(json.dumps(said, ensure_ascii=False, indent=2).encode())
+            content = writer.commit()
+        finally:
+            writer.discard()
+        return Document("avtalt.json", "application/json", content)
 
     def _receipt(self, entry: Entry, offer: Offer, sbd: Sbd) -> None:
         letter = self._original(entry, sbd)
@@ -203,7 +239,7 @@ class Inbound:
         original = messages.find(
             entry.tx,
             messages_table.c.direction == Direction.OUTGOING,
-            messages_table.c.kind.in_((Kind.LETTER, Kind.RECEIPT)),
+            messages_table.c.kind.in_((Kind.LETTER, Kind.RECEIPT, Kind.OTHER)),
             messages_table.c.message_id == sbd.message_id,
         )
         if original is None or fact is None:

@@ -16,7 +16,7 @@ from datetime import datetime
 
 from sqlalchemy.engine import Connection
 
-from gateway.engine.context import Context
+from gateway.engine.context import Books
 from gateway.lifecycle import Action, Fact, Sort, derived_state, step
 from gateway.model import AppReceipt, Direction, Event, ReceiptType, Status, StatusMessage
 from gateway.store import jobs, messages
@@ -39,6 +39,7 @@ _SORTS = {
     (Kind.RECEIPT, Direction.INCOMING): Sort.RECEIPT_IN,
     (Kind.NOTICE, Direction.INCOMING): Sort.NOTICE,
     (Kind.STATUS, Direction.OUTGOING): Sort.STATUS_OUT,
+    (Kind.OTHER, Direction.OUTGOING): Sort.OTHER_OUT,
     (Kind.OTHER, Direction.INCOMING): Sort.OTHER_IN,
 }
 
@@ -70,7 +71,7 @@ class News:
 class Ledger:
     """Opens entries, and wakes the workers when one has become durable."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Books) -> None:
         self.context = context
         self.news = News()
 
@@ -98,7 +99,7 @@ class Ledger:
 class Entry:
     """One transaction on messages."""
 
-    def __init__(self, context: Context, tx: Connection, now: datetime) -> None:
+    def __init__(self, context: Books, tx: Connection, now: datetime) -> None:
         self.context = context
         self.tx = tx
         self.now = now
@@ -124,6 +125,12 @@ class Entry:
             self.happened.append((message, event))
         for action in consequence.actions:
             self._carry_out(action, message, description, answer)
+
+    def note(self, message: Message, description: str) -> None:
+        """Write into the timeline what changes nothing, such as a person's doing."""
+        event = Event(self.now, Status.ANNET, description)
+        messages.add_event(self.tx, message.row_id, event)
+        self.happened.append((message, event))
 
     def _carry_out(
         self, action: Action, message: Message, cause: str | None, answer: AppReceipt | None

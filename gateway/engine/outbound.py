@@ -7,8 +7,10 @@ network is asked before anything is sent again.
 
 from __future__ import annotations
 
+import json
 from contextlib import ExitStack
 from datetime import timedelta
+from typing import Any
 
 from cryptography import x509
 
@@ -179,4 +181,15 @@ class Outbound:
             receipt=message.receipt,
             related_to_message_id=message.related_to if message.receipt else None,
             status=message.status_value,
+            avtalt=self._business_message(message),
         )
+
+    def _business_message(self, message: Message) -> dict[str, Any] | None:
+        """What an avtalt says, for the two parties to understand."""
+        if message.kind is not Kind.OTHER:
+            return None
+        with self._context.database.read() as tx:
+            (content,) = messages.documents(tx, message.row_id, self._context.blobs, Role.BUSINESS)
+        with content.content.open() as stream:
+            said: dict[str, Any] = json.load(stream)
+        return said
