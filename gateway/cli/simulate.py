@@ -69,7 +69,7 @@ def network(
         click.echo(json.dumps({"url": simulated.url, **vars(simulated.environment)}))
         for orgnr, name in participants:
             organisation = simulated.add_organisation(orgnr, name)
-            click.echo(json.dumps(describe_organisation(organisation), ensure_ascii=False))
+            click.echo(json.dumps(describe_organisation(organisation)))
         try:
             forever = threading.Event()
             while not forever.wait(1.0):  # in steps, so that Ctrl-C works on Windows

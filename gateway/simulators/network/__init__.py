@@ -97,7 +97,8 @@ class Network:
     """Start it, add organisations, let gateways loose on it.
 
     Without `folder` everything is thrown away at `stop`; with it, keystores keep their
-    keys over restarts. `scan_delay` is in seconds. Rate limits are off by default.
+    keys over restarts. Transfers never outlive the process. `scan_delay` is in seconds.
+    Rate limits are off by default.
     """
 
     def __init__(
@@ -114,7 +115,8 @@ class Network:
         self._temporary = folder is None
         self.folder = folder or Path(tempfile.mkdtemp(prefix="simulated-network-"))
         bytes_folder = self.folder / "transfers"
-        bytes_folder.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(bytes_folder, ignore_errors=True)  # their metadata was in memory
+        bytes_folder.mkdir(parents=True)
         (self.folder / "keystores").mkdir(exist_ok=True)
         self.clock = Clock()
         self.events: deque[dict[str, Any]] = deque(maxlen=100_000)

@@ -12,6 +12,7 @@ import hashlib
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -182,13 +183,15 @@ def _number(value: int) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
 
 
-def json_web_key(key: rsa.RSAPublicKey, certificate: x509.Certificate | None = None) -> dict:
+def json_web_key(
+    key: rsa.RSAPublicKey, certificate: x509.Certificate | None = None
+) -> dict[str, Any]:
     """The public key as a JWK whose ``kid`` is its RFC 7638 thumbprint."""
     numbers = key.public_numbers()
     members = {"e": _number(numbers.e), "kty": "RSA", "n": _number(numbers.n)}
     digest = hashlib.sha256(json.dumps(members, separators=(",", ":")).encode()).digest()
     kid = base64.urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")
-    jwk: dict = {**members, "use": "sig", "alg": "RS256", "kid": kid}
+    jwk: dict[str, Any] = {**members, "use": "sig", "alg": "RS256", "kid": kid}
     if certificate is not None:
         jwk["x5c"] = [der_base64(certificate)]
     return jwk

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BufferedIOBase
 from socketserver import TCPServer
 from typing import Any, BinaryIO
 from urllib.parse import unquote, urlsplit
@@ -102,7 +103,7 @@ class RateLimiter:
             while calls and calls[0] <= now - 60:
                 calls.popleft()
             if len(calls) >= self.limits[request.call]:
-                wait = max(1, int(calls[0] + 60 - now) + 1)
+                wait = int(calls[0] + 60 - now) + 1 if calls else 60
                 reply = Reply.json({"statusCode": 429, "message": "Rate limit is exceeded."}, 429)
                 reply.headers["Retry-After"] = str(wait)
                 raise Refused(reply)
@@ -171,7 +172,7 @@ class Server(ThreadingHTTPServer):
 class _Body:
     """The request's body: by Content-Length or chunked; counted and digested."""
 
-    def __init__(self, stream: BinaryIO, length: int | None, chunked: bool) -> None:
+    def __init__(self, stream: BufferedIOBase, length: int | None, chunked: bool) -> None:
         self._stream = stream
         self._left = length or 0
         self._chunked = chunked
@@ -199,7 +200,7 @@ class _Body:
                 raise Dropped
             wanted = min(wanted, self.fail_at - self.size)
         try:
-            piece = self._stream.read1(wanted)  # type: ignore[attr-defined]
+            piece = self._stream.read1(wanted)
         except OSError as error:
             raise Disconnected from error
         if not piece:
