@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import socket
 import threading
+import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -370,6 +372,48 @@ def test_endless_answer_is_cut_off(
     monkeypatch.setattr("gateway.archives.soap._LARGEST_ANSWER", 100_000)
     with pytest.raises(ArchiveUnclear, match="larger than"):
         _archive(answering(_http(" " * 2_000_000))).put_message(LETTER)
+
+
+def _serve_once(serve: Callable[[socket.socket], None]) -> str:
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def run() -> None:
+        with listener:
+            connection, _ = listener.accept()
+            with connection, contextlib.suppress(OSError):
+                serve(connection)
+
+    threading.Thread(target=run, daemon=True).start()
+    return f"http://127.0.0.1:{listener.getsockname()[1]}/"
+
+
+def test_answer_that_trickles_is_given_up() -> None:
+    """Each byte comes in time, the whole never does."""
+
+    def trickle(connection: socket.socket) -> None:
+        connection.recv(1 << 20)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+        while True:
+            connection.sendall(b" ")
+            time.sleep(0.05)
+
+    with pytest.raises(ArchiveUnclear, match="not complete"):
+        _archive(_serve_once(trickle), timeout=0.5).put_message(RECEIPT)
+
+
+def test_refusal_in_the_middle_of_a_large_letter_is_understood() -> None:
+    def refuse(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(1 << 20):
+            pass
+
+    with pytest.raises(ArchiveFault) as caught:
+        _archive(_serve_once(refuse)).put_message(
+            Delivery(ENVELOPE, make_melding(b"\0" * 10_000_000))
+        )
+    assert caught.value.fault_code == "HTTP 413"
 
 
 # --- size, connection, TLS ------------------------------------------------------------
