@@ -15,7 +15,7 @@ bestedu-soap 5.7-5.14. Three of them shape the table:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -50,6 +50,7 @@ class Fact(StrEnum):
     ARRIVED = "durably stored, from the network"
     FILED = "our archive has taken it"
     REJECTED = "our archive has refused it"
+    RETRIED = "a person asked for another attempt"
     PICKED_UP = "a person or a system has fetched it here"
     UNDELIVERABLE = "it can never be handed to our archive"
     EXPIRED = "its deadline has passed"
@@ -84,7 +85,7 @@ _REPORTS = {
 
 TABLE: Mapping[Sort, Mapping[Fact, Step]] = MappingProxyType(
     {
-        Sort.LETTER_OUT: {
+        Sort.LETTER_OUT: {  # when it failed its archive was told: sent again, it is new
             Fact.ACCEPTED: Step(Status.OPPRETTET, (Action.SEND, Action.WATCH_DEADLINE)),
             **_REPORTS,
             Fact.KVITTERING_ACCEPTED: Step(Status.LEST),
@@ -93,6 +94,7 @@ TABLE: Mapping[Sort, Mapping[Fact, Step]] = MappingProxyType(
             Fact.EXPIRED: Step(Status.LEVETID_UTLOPT, (Action.TELL_ARCHIVE,)),
         },
         Sort.LETTER_IN: {
+            Fact.RETRIED: Step(Status.INNKOMMENDE_MOTTATT),
             Fact.ARRIVED: Step(Status.INNKOMMENDE_MOTTATT, (Action.STATUS_MOTTATT, Action.DELIVER)),
             Fact.FILED: Step(Status.INNKOMMENDE_LEVERT, (Action.STATUS_LEVERT,)),
             Fact.REJECTED: Step(Status.FEIL, (Action.SEND_KVITTERING, Action.ALERT)),
@@ -100,12 +102,14 @@ TABLE: Mapping[Sort, Mapping[Fact, Step]] = MappingProxyType(
             Fact.EXPIRED: Step(Status.LEVETID_UTLOPT, (Action.SEND_KVITTERING,)),
         },
         Sort.RECEIPT_OUT: {
+            Fact.RETRIED: Step(Status.OPPRETTET),
             Fact.ACCEPTED: Step(Status.OPPRETTET, (Action.SEND,)),
             **_REPORTS,
             Fact.UNSENDABLE: Step(Status.FEIL, (Action.ALERT,)),
             Fact.EXPIRED: Step(Status.LEVETID_UTLOPT, (Action.ALERT,)),
         },
         Sort.RECEIPT_IN: {
+            Fact.RETRIED: Step(Status.INNKOMMENDE_MOTTATT),
             Fact.ARRIVED: Step(Status.INNKOMMENDE_MOTTATT, (Action.STATUS_MOTTATT, Action.DELIVER)),
             Fact.FILED: Step(Status.INNKOMMENDE_LEVERT, (Action.STATUS_LEVERT,)),
             Fact.REJECTED: Step(Status.FEIL, (Action.ALERT,)),
@@ -114,6 +118,7 @@ TABLE: Mapping[Sort, Mapping[Fact, Step]] = MappingProxyType(
             Fact.EXPIRED: Step(),
         },
         Sort.NOTICE: {
+            Fact.RETRIED: Step(Status.OPPRETTET),
             Fact.ACCEPTED: Step(Status.OPPRETTET, (Action.DELIVER,)),
             Fact.FILED: Step(Status.INNKOMMENDE_LEVERT),
             Fact.REJECTED: Step(Status.FEIL, (Action.ALERT,)),
@@ -121,6 +126,7 @@ TABLE: Mapping[Sort, Mapping[Fact, Step]] = MappingProxyType(
             Fact.EXPIRED: Step(),
         },
         Sort.STATUS_OUT: {
+            Fact.RETRIED: Step(Status.OPPRETTET),
             Fact.ACCEPTED: Step(Status.OPPRETTET, (Action.SEND,)),
             Fact.SENT: Step(Status.SENDT),
             Fact.UNSENDABLE: Step(Status.FEIL),
@@ -128,6 +134,7 @@ TABLE: Mapping[Sort, Mapping[Fact, Step]] = MappingProxyType(
         },
         # avtalt and types that we do not know: kept for pick-up, never forced into EDU.
         Sort.OTHER_OUT: {
+            Fact.RETRIED: Step(Status.OPPRETTET),
             Fact.ACCEPTED: Step(Status.OPPRETTET, (Action.SEND,)),
             **_REPORTS,
             Fact.UNSENDABLE: Step(Status.FEIL, (Action.ALERT,)),
@@ -158,6 +165,13 @@ _STRENGTH = (
     Status.OPPRETTET,
     Status.ANNET,
 )
+_BEGINNINGS = (Status.OPPRETTET, Status.INNKOMMENDE_MOTTATT)
+
+
+def since_retry(statuses: Sequence[Status]) -> Sequence[Status]:
+    """The part of a timeline that counts: from where a person last began it anew."""
+    begun = [place for place, status in enumerate(statuses) if status in _BEGINNINGS]
+    return statuses[begun[-1] :] if begun else statuses
 
 
 def derived_state(statuses: Iterable[Status]) -> Status:

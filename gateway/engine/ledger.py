@@ -17,7 +17,7 @@ from datetime import datetime
 from sqlalchemy.engine import Connection
 
 from gateway.engine.context import Books
-from gateway.lifecycle import Action, Fact, Sort, derived_state, step
+from gateway.lifecycle import Action, Fact, Sort, derived_state, since_retry, step
 from gateway.model import AppReceipt, Direction, Event, ReceiptType, Status, StatusMessage
 from gateway.store import jobs, messages
 from gateway.store.jobs import Task
@@ -121,7 +121,7 @@ class Entry:
             event = Event(self.now, consequence.status, description)
             messages.add_event(self.tx, message.row_id, event)
             known = [one.status for one in messages.events(self.tx, message.row_id)]
-            messages.change(self.tx, message.row_id, state=derived_state(known))
+            messages.change(self.tx, message.row_id, state=derived_state(since_retry(known)))
             self.happened.append((message, event))
         for action in consequence.actions:
             self._carry_out(action, message, description, answer)
