@@ -18,6 +18,8 @@ class ArrivalState(StrEnum):
     STORED = "stored"
     CONFIRMED = "confirmed"
     QUARANTINED = "quarantined"
+    GONE = "gone"
+    """The network had dropped it before we had it."""
 
 
 def state(tx: Connection, transfer_id: str) -> ArrivalState | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,22 +11,24 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from gateway.store.tables import metadata
+from gateway.store.migrate import migrate
+
+NODE = f"{socket.gethostname()}:{os.getpid()}"
+"""This process, as other nodes and the database's own lists name it."""
 
 
 class Database:
-    """One database of one gateway.
+    """One database of one gateway, or of several nodes that share their work.
 
-    `url` is SQLAlchemy's, such as ``sqlite:////var/lib/edu-gateway/gateway.db``. Tables
-    are made when they are missing.
+    `url` is SQLAlchemy's, such as ``sqlite:////var/lib/edu-gateway/gateway.db`` or
+    ``postgresql+psycopg://user:password@host/name``. Opening brings the tables up to
+    date; raises `ConfigurationError` when they belong to a newer version.
     """
 
     def __init__(self, url: str) -> None:
-        self.engine = sa.create_engine(url)
-        if self.engine.dialect.name == "sqlite":
-            sa.event.listen(self.engine, "connect", _durable_sqlite)
-            sa.event.listen(self.engine, "begin", _begin_sqlite)
-        metadata.create_all(self.engine)
+        self.engine = _engine(url)
+        self.shared = self.engine.dialect.name != "sqlite"
+        migrate(self.engine, NODE)
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -44,11 +48,31 @@ class Database:
         self.engine.dispose()
 
 
+def _engine(url: str) -> sa.Engine:
+    if sa.make_url(url).get_backend_name() != "sqlite":
+        return sa.create_engine(
+            url,
+            pool_size=16,
+            max_overflow=32,
+            pool_pre_ping=True,  # a database that was away must not cost a letter's attempt
+            connect_args={
+                "application_name": f"edu-gateway {NODE}",
+                "connect_timeout": 10,
+                # A forgotten transaction would keep the server from cleaning the queue.
+                "options": "-c idle_in_transaction_session_timeout=300000",
+            },
+        )
+    engine = sa.create_engine(url)
+    sa.event.listen(engine, "connect", _durable_sqlite)
+    sa.event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
 def _durable_sqlite(connection: Any, _record: Any) -> None:
     # SQLAlchemy must issue BEGIN itself, or Python's driver delays it until the first
     # write and two writers deadlock on upgrading their read locks.
     connection.isolation_level = None
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000", "foreign_keys=ON"):
+    for pragma in ("busy_timeout=30000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 

@@ -71,10 +71,23 @@ def claim(
     return claimed
 
 
+def renew(tx: Connection, ours: Job, until: datetime) -> bool:
+    """Keep a job that takes long; False when it is done or somebody else has it."""
+    result = tx.execute(
+        job.update()
+        .where(job.c.id == ours.id, job.c.attempt == ours.attempt, job.c.held.is_(True))
+        .values(due=until)
+    )
+    return result.rowcount == 1
+
+
 def any_due(tx: Connection, task: Task, now: datetime) -> bool:
     """Whether claiming is worth a write lock."""
     found = tx.execute(
-        sa.select(job.c.id).where(job.c.due <= now, job.c.task == task).limit(1)
+        sa.select(job.c.id)
+        .where(job.c.due <= now, job.c.task == task)
+        .order_by(job.c.due)
+        .limit(sa.literal_column("1"))
     ).first()
     return found is not None
 

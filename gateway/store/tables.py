@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     Column,
     ForeignKey,
@@ -28,7 +29,8 @@ class Instant(TypeDecorator[datetime]):
     The same on every database, and readable for a person with a SQL prompt.
     """
 
-    impl = String(27)
+    # PostgreSQL would otherwise sort by the rules of some human language.
+    impl = String(27).with_variant(String(27, collation="C"), "postgresql")
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
@@ -42,12 +44,15 @@ class Instant(TypeDecorator[datetime]):
         return None if value is None else datetime.fromisoformat(value)
 
 
+# SQLite numbers rows by itself only in a column of exactly this type.
+_Number = BigInteger().with_variant(Integer, "sqlite")
+
 metadata = MetaData()
 
 message = Table(
     "message",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", _Number, primary_key=True),
     Column("direction", String(8), nullable=False),
     Column("kind", String(8), nullable=False),
     Column("message_id", String(36), nullable=False),
@@ -89,7 +94,7 @@ message = Table(
 document = Table(
     "document",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", _Number, primary_key=True),
     Column("message", ForeignKey("message.id"), nullable=False, index=True),
     Column("role", String(8), nullable=False),
     Column("position", Integer, nullable=False),
@@ -97,7 +102,7 @@ document = Table(
     Column("mime_type", Text, nullable=False),
     Column("title", Text),
     Column("blob", String(64), nullable=False, index=True),
-    Column("size", Integer, nullable=False),
+    Column("size", BigInteger, nullable=False),
     Column("sha256", String(64), nullable=False),
     Column("md5", String(32)),
 )
@@ -105,7 +110,7 @@ document = Table(
 event = Table(
     "event",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", _Number, primary_key=True),
     Column("message", ForeignKey("message.id"), nullable=False, index=True),
     Column("at", Instant, nullable=False),
     Column("status", String(20), nullable=False),
@@ -115,7 +120,7 @@ event = Table(
 job = Table(
     "job",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", _Number, primary_key=True),
     Column("message", ForeignKey("message.id"), nullable=False),
     Column("task", String(8), nullable=False),
     # Next attempt, or the end of the lease while somebody works on it; null = done.
@@ -130,8 +135,14 @@ job = Table(
     Column("problem", Text),
     UniqueConstraint("message", "task"),
 )
+# Done jobs are not in it, so kept history costs the queue nothing; by task, so that a
+# backlog of one task does not stand before the other.
 Index(
-    "job_due", job.c.due, sqlite_where=job.c.due.isnot(None), postgresql_where=job.c.due.isnot(None)
+    "job_due",
+    job.c.task,
+    job.c.due,
+    sqlite_where=job.c.due.isnot(None),
+    postgresql_where=job.c.due.isnot(None),
 )
 
 transfer = Table(
@@ -165,4 +176,13 @@ alarm = Table(
     Column("summary", Text, nullable=False),
     Column("since", Instant, nullable=False),
     Column("told", Instant, nullable=False),
+)
+
+# Work that only one node at a time should do, such as polling for one organisation.
+lease = Table(
+    "lease",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("until", Instant, nullable=False),
 )

@@ -1,0 +1,1 @@
+"""Each step; never changed once it was released."""
