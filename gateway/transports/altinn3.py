@@ -67,7 +67,7 @@ class _Inbox:
 
     rounds_since_started: int = _EVERY
     known: dict[str, _Known] = field(default_factory=dict)
-    continue_from: dict[str, datetime | None] = field(default_factory=dict)
+    continue_from: dict[str, datetime] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -307,17 +307,18 @@ class _Round:
         self._party = party
         self._inbox = inbox
         self._trouble: GatewayError | None = None
-        self._stop = False
+        self._listing_ended = False
+        self._lookups_ended = False
 
     def run(self, started_too: bool) -> list[Offer]:
         listed = dict.fromkeys(self._ids("Initialized"), False)
-        if started_too and not self._stop:
+        whole = started_too and not self._listing_ended
+        if whole:
             trouble = self._trouble
             listed |= dict.fromkeys(self._ids("DownloadStarted"), True)
-            if self._stop:
+            if self._listing_ended:
                 # Asked for again in the next round; the first list has told its news.
-                self._stop, self._trouble = False, trouble
-                started_too = False
+                self._trouble, whole = trouble, False
             else:
                 self._inbox.rounds_since_started = 0
         offers: list[Offer] = []
@@ -329,21 +330,21 @@ class _Round:
             if not offers:
                 raise self._trouble
             _log.warning("polling for %s was cut short: %s", self._party, self._trouble.detail)
-        elif started_too and not any(self._inbox.continue_from.values()):
+        elif whole and not self._inbox.continue_from:
             self._inbox.known = {i: k for i, k in self._inbox.known.items() if i in listed}
         last = datetime.max.replace(tzinfo=UTC)
         return sorted(offers, key=lambda offer: offer.created or last)
 
     def _ids(self, recipient_status: str) -> list[str]:
-        """All ids of one list, page by page (P6). A list too long for one round is
-        continued in the next."""
+        """All ids of one list, page by page (P6). A list too long for one round, or for
+        the search budget, is continued in the next."""
         found: dict[str, None] = {}
         since = self._inbox.continue_from.pop(recipient_status, None)
         for _ in range(_PAGES):
             needed = recipient_status == "Initialized" and not found
             page = self._page(recipient_status, since, None if needed else 0.0)
             found.update(dict.fromkeys(page))
-            if self._stop:
+            if self._listing_ended:
                 break
             if len(page) < _PAGE:
                 return list(found)
@@ -353,7 +354,8 @@ class _Round:
             if following is None or following == since:
                 return list(found)
             since = following
-        self._inbox.continue_from[recipient_status] = since
+        if since is not None:
+            self._inbox.continue_from[recipient_status] = since
         return list(found)
 
     def _page(
@@ -373,7 +375,7 @@ class _Round:
             self._note(meaning(refusal))
         except GatewayError as error:
             self._note(error)
-        self._stop = True
+        self._listing_ended = True
         return []
 
     def _look_up(self, transfer_id: str, reoffered: bool) -> _Known | None:
@@ -382,20 +384,20 @@ class _Round:
             if known.offer is not None and known.offer.reoffered != reoffered:
                 known.offer = _as_reoffered(known.offer, reoffered)
             return known
-        if self._stop:
+        if self._lookups_ended:
             return None
         try:
-            overview = self._broker.overview(self._party, transfer_id)
+            overview = self._broker.overview(self._party, transfer_id, patience=0.0)
         except Refusal as refusal:
             if refusal.status == 404:
                 self._inbox.known[transfer_id] = gone = _Known(None, None)
                 return gone
             self._note(meaning(refusal))
-            self._stop = refusal.status == 429
+            self._lookups_ended = refusal.status == 429
             return None
         except GatewayError as error:
             self._note(error)
-            self._stop = True
+            self._lookups_ended = True
             return None
         self._inbox.known[transfer_id] = known = self._decide(transfer_id, overview, reoffered)
         return known

@@ -321,12 +321,17 @@ def _overview(answer: Answer) -> Overview:
 
 
 def moment(value: object) -> datetime | None:
-    """A timestamp; UTC when it names no offset, None when it cannot be read."""
+    """A timestamp; UTC when it names no offset, None when it cannot be read.
+
+    .NET's "no time" (year 1) is none either.
+    """
     if not isinstance(value, str):
         return None
     try:
         parsed = datetime.fromisoformat(value)
     except ValueError:
+        return None
+    if not 1970 <= parsed.year < 9999:
         return None
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 

@@ -6,6 +6,8 @@ import hashlib
 import io
 import uuid
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
 
 import httpx
 
@@ -34,6 +36,21 @@ class Bytes:
 
     def open(self) -> io.BytesIO:
         return io.BytesIO(self.data)
+
+
+@dataclass(frozen=True)
+class FileContent:
+    """A `model.Content` in a file."""
+
+    path: Path
+    size: int
+
+    @property
+    def sha256(self) -> str:
+        raise NotImplementedError
+
+    def open(self) -> BinaryIO:
+        return self.path.open("rb")
 
 
 @dataclass
