@@ -132,13 +132,13 @@ def get(tx: Connection, row_id: int) -> Message:
 def find(tx: Connection, *where: sa.ColumnElement[bool]) -> Message | None:
     """The oldest message that fulfils all conditions on `tables.message`."""
     row = tx.execute(sa.select(message).where(*where).order_by(message.c.id).limit(1)).first()
-    return None if row is None else _from_row(row)
+    return None if row is None else from_row(row)
 
 
 def select(tx: Connection, *where: sa.ColumnElement[bool], limit: int = 1000) -> list[Message]:
     """Messages that fulfil all conditions, newest first."""
     rows = tx.execute(sa.select(message).where(*where).order_by(message.c.id.desc()).limit(limit))
-    return [_from_row(row) for row in rows]
+    return [from_row(row) for row in rows]
 
 
 def change(tx: Connection, row_id: int, **columns: Any) -> None:
@@ -237,7 +237,8 @@ def _receipt_from_json(value: Any) -> AppReceipt | None:
     )
 
 
-def _from_row(row: Row[Any]) -> Message:
+def from_row(row: Row[Any]) -> Message:
+    """A whole row of ``message``."""
     values = dict(row._mapping)
     values["direction"] = Direction(values["direction"])
     values["kind"] = Kind(values["kind"])
