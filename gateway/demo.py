@@ -100,6 +100,7 @@ class Demo:
     port: int = 0
     orgnr_a: str = "910077473"
     orgnr_b: str = "910075918"
+    messages: Messages = field(default_factory=lambda: Messages(retry_seconds=1.0))
     sides: list[Side] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -122,7 +123,7 @@ class Demo:
     def _start(self) -> None:
         self._tell("", "starting two organisations and the network between them")
         network = SimulatedNetwork(self.folder / "network", port=self._port(2))
-        network.start()
+        self.network = network.start()
         self._cleanup.callback(network.stop)
         for index, (letter, orgnr, name, dialect) in enumerate(
             (
@@ -174,7 +175,7 @@ class Demo:
             ),
             folder=self.folder / f"gateway-{letter}",
             listen=Listen(port=self._port(index)),
-            messages=Messages(retry_seconds=1.0),
+            messages=self.messages,
         )
         gateway = Gateway(settings, [lambda message, event: self._event(letter, message, event)])
         gateway.start()

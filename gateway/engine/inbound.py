@@ -13,8 +13,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import BinaryIO
-from typing import Any
+from typing import Any, BinaryIO
 
 from gateway.engine.context import Context
 from gateway.engine.ledger import LETTER_TYPE, RECEIPT_PROCESS, Entry, Ledger
