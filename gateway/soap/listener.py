@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -11,6 +12,9 @@ from waitress import wasyncore
 from waitress.channel import HTTPChannel
 from waitress.server import BaseWSGIServer, create_server
 from waitress.task import ThreadedTaskDispatcher
+
+# More requests than threads is an ordinary Monday, not a warning per request.
+logging.getLogger("waitress.queue").setLevel(logging.ERROR)
 
 _TICK = 0.25
 # Waitress' own 8 KiB make reception of a big body slower than all that follows.
