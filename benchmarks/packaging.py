@@ -1,8 +1,8 @@
 """How fast packages are written and opened, beside what the machine can do at most.
 
-Run ``python benchmarks/packaging.py [MIB]`` (default 256). Each step runs in a process of
-its own, so that peak memory is that step's. The floor is the same bytes through SHA-256,
-AES-256-CBC and a file, and nothing else.
+Run ``python benchmarks/packaging.py [MIB]`` (default 256); files lie in ``TMPDIR``. Each
+step runs in a process of its own, so that peak memory is that step's. The floor is the
+same bytes through SHA-256, AES-256-CBC and a file, and nothing else.
 """
 
 from __future__ import annotations
@@ -204,8 +204,10 @@ def main() -> None:
                     (floor, document.path, folder / "floor", True),
                 ),
             ):
-                ours = measured(*work)
-                best = measured(*limit)
+                # Alternating, the best of three: a busy machine slows both or neither.
+                pairs = [(measured(*work), measured(*limit)) for _ in range(3)]
+                ours = min((it for it, _ in pairs), key=lambda it: it["seconds"])
+                best = min((it for _, it in pairs), key=lambda it: it["seconds"])
                 row = {
                     "step": step,
                     "data": label,

@@ -55,6 +55,13 @@ def read_jks(data: bytes, password: str) -> dict[str, Identity]:
 
     Raises `ConfigurationError`.
     """
+    try:
+        return _read(data, password)
+    except (ValueError, TypeError) as error:
+        raise ConfigurationError("keystore: the JKS file is malformed") from error
+
+
+def _read(data: bytes, password: str) -> dict[str, Identity]:
     secret = password.encode("utf-16-be")
     body, seal = data[:-_SHA1], data[-_SHA1:]
     expected = hashlib.sha1(secret + b"Mighty Aphrodite" + body).digest()

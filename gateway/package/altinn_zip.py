@@ -11,13 +11,20 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import IO, BinaryIO
 from xml.sax.saxutils import escape, quoteattr
 
 from cryptography import x509
 
-from gateway.errors import BadContainer, BadSbd, BadZip, FileMissing, LimitExceeded
+from gateway.errors import (
+    BadContainer,
+    BadSbd,
+    BadZip,
+    CertificateUnusable,
+    FileMissing,
+    LimitExceeded,
+)
 from gateway.model import Document
 from gateway.package.asice import parse_xml, read_container, write_container
 from gateway.package.cms import Envelope, EnvelopeWriter
@@ -31,6 +38,7 @@ from gateway.ports import Spool
 
 SBD_ENTRY = "sbd.json"
 ASIC_ENTRY = "asic.zip"
+_CLOCK_DIFFERENCE = timedelta(minutes=5)
 _OBSOLETE_SBD = "content.xml"
 _ZIP_TROUBLE = (
     zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError,
@@ -76,7 +84,8 @@ def build_package(
 
     The first document is the main one (``arkivmelding.xml``). Without documents there
     is no ``asic.zip``, and neither signer nor receiver's certificate is needed.
-    `signed_at` is `sbd.created` unless given.
+    `signed_at` is `sbd.created` unless given; the receiver's certificate must be valid
+    then, while its chain is the caller's to check.
 
     Raises `BadSbd`, `UnsafeName`, `CertificateUnusable`, `DigestMismatch`, `TooLarge`.
     """
@@ -95,6 +104,7 @@ def build_package(
     if documents:
         if signer is None or receiver_certificate is None:
             raise ValueError("documents need a signer and a receiver's certificate")
+        _check_dates(receiver_certificate, moment)
         entry = package.entry(ASIC_ENTRY, level=0)  # ciphertext does not shrink
         envelope = EnvelopeWriter(entry.write, receiver_certificate, random_bytes)
         write_container(
@@ -109,6 +119,15 @@ def build_package(
         entry.close()
     size = package.finish()
     return Built(size, md5.hexdigest(), sha256.hexdigest())
+
+
+def _check_dates(certificate: x509.Certificate, moment: datetime) -> None:
+    if moment + _CLOCK_DIFFERENCE < certificate.not_valid_before_utc:
+        raise CertificateUnusable("the receiver's certificate is not valid yet")
+    if moment > certificate.not_valid_after_utc:
+        raise CertificateUnusable(
+            f"the receiver's certificate expired {certificate.not_valid_after_utc:%Y-%m-%d}"
+        )
 
 
 def open_package(

@@ -162,6 +162,20 @@ class _Unpacked:
     manifest: bytes | None = None
     asic_manifests: dict[str, bytes] = field(default_factory=dict)
     signatures: dict[str, bytes] = field(default_factory=dict)
+    metadata: int = 0
+    """Bytes of the above together."""
+
+    def small(self, name: str, pieces: Iterable[bytes], limits: Limits) -> bytes:
+        """A whole metadata file, within the caps."""
+        content = bytearray()
+        for piece in pieces:
+            content += piece
+            self.metadata += len(piece)
+            if len(content) > limits.metadata:
+                raise LimitExceeded(f"{name!r} is larger than {limits.metadata} bytes")
+            if self.metadata > limits.metadata_together:
+                raise LimitExceeded(f"more than {limits.metadata_together} bytes of metadata")
+        return bytes(content)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,11 +214,11 @@ def _unpack(
 ) -> None:
     kind = name.lower()
     if name == "mimetype":
-        if _small(name, pieces, limits) != MIMETYPE:
+        if found.small(name, pieces, limits) != MIMETYPE:
             raise BadContainer("mimetype: not an ASiC-E container")
     elif not name.startswith("META-INF/"):
         if name == MANIFEST:
-            found.manifest = _small(name, pieces, limits)
+            found.manifest = found.small(name, pieces, limits)
             found.digests[name] = hashlib.sha256(found.manifest).digest()
             return
         digest = hashlib.sha256()
@@ -214,22 +228,13 @@ def _unpack(
             writer.write(piece)
         found.digests[name] = digest.digest()
     elif re.fullmatch(r"meta-inf/asicmanifest[^/]*\.xml", kind):
-        found.asic_manifests[name] = _small(name, pieces, limits)
+        found.asic_manifests[name] = found.small(name, pieces, limits)
     elif re.fullmatch(r"meta-inf/signature[^/]*\.p7s", kind):
-        found.signatures[name] = _small(name, pieces, limits)
+        found.signatures[name] = found.small(name, pieces, limits)
     elif kind != "meta-inf/manifest.xml" and not re.fullmatch(
         r"meta-inf/signatures[^/]*\.xml", kind
     ):
         raise BadContainer(f"{name!r} does not belong under META-INF")
-
-
-def _small(name: str, pieces: Iterable[bytes], limits: Limits) -> bytes:
-    content = bytearray()
-    for piece in pieces:
-        content += piece
-        if len(content) > limits.metadata:
-            raise LimitExceeded(f"{name!r} is larger than {limits.metadata} bytes")
-    return bytes(content)
 
 
 def _verified(found: _Unpacked) -> tuple[dict[str, _Reference], Signature]:

@@ -39,7 +39,15 @@ _HASHES: dict[str, hashes.HashAlgorithm] = {
     "sha512": hashes.SHA512(),
 }
 # What asn1crypto and cryptography raise on malformed or unknown structures.
-MALFORMED = (ValueError, TypeError, KeyError, IndexError, AttributeError, UnsupportedAlgorithm)
+MALFORMED = (
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    RecursionError,
+    UnsupportedAlgorithm,
+)
 
 
 class EnvelopeWriter:

@@ -13,9 +13,13 @@ class Limits:
 
     sbd: int = MIB
     sbd_depth: int = 64
-    entries: int = 2_000
+    entries: int = 500
+    """Each document is an open file until the whole container is proven, and systems
+    commonly allow a process 1024."""
     name: int = 255
     metadata: int = MIB
+    metadata_together: int = 8 * MIB
+    """Manifests and signatures are kept in memory until the last one has come."""
     inflated: int = 2 * 1024 * MIB
     ratio: int = 200
     """Inflated to packed, per entry, asked only of what inflates to more than

@@ -259,7 +259,9 @@ def _check_writable(sbd: Sbd) -> None:
         if not _UUID.fullmatch(value) or value != value.lower():
             raise BadSbd(f"{member}: not a lower-case UUID")
     for member, identifier in (("sender", sbd.sender_id), ("receiver", sbd.receiver_id)):
-        if not re.fullmatch(r"0192:\d{9}", identifier):
+        # Answers carry the original's identifiers unchanged, with whatever part they have.
+        plain = re.fullmatch(r"0192:[0-9]{9}", identifier)
+        if not plain and not (sbd.type in (STATUS, KVITTERING) and _is_ours(identifier)):
             raise BadSbd(f"{member}: must be 0192 and nine digits")
     if sbd.created is None:
         raise BadSbd("creationDateAndTime: missing")
@@ -269,6 +271,11 @@ def _check_writable(sbd: Sbd) -> None:
         raise BadSbd(f"status.status: unknown value {sbd.status!r}")
     if sbd.type == KVITTERING and sbd.receipt is None:
         raise BadSbd("arkivmelding_kvittering: without a receipt")
+
+
+def _is_ours(identifier: str) -> bool:
+    found = _IDENTIFIER.fullmatch(identifier)
+    return found is not None and found[1] == "0192"
 
 
 def _partner(identifier: str) -> dict[str, Any]:

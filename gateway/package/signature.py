@@ -27,6 +27,8 @@ _HASHES: dict[str, hashes.HashAlgorithm] = {
     "sha384": hashes.SHA384(),
     "sha512": hashes.SHA512(),
 }
+_MOST_SIGNERS = 8
+_MOST_CERTIFICATES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,8 @@ def verify(signature: bytes, manifest: bytes) -> Signature:
         signers = list(signed["signer_infos"])
         if not signers:
             raise SignatureInvalid("nobody has signed")
+        if len(signers) > _MOST_SIGNERS or len(certificates) > _MOST_CERTIFICATES:
+            raise SignatureInvalid("more signers or certificates than any honest signature")
         verified = [_verify_signer(it, manifest, certificates) for it in signers]
         return verified[0]
     except InvalidSignature as error:

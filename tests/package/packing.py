@@ -86,6 +86,7 @@ def certificate(
     *,
     subject: str = "NTRNO-991825827",
     issuer: tuple[x509.Certificate, rsa.RSAPrivateKey] | None = None,
+    not_before: datetime = NOW - timedelta(days=365),
     not_after: datetime = NOW + timedelta(days=365),
     extensions: tuple[tuple[x509.ExtensionType, bool], ...] = (),
 ) -> x509.Certificate:
@@ -97,7 +98,7 @@ def certificate(
         .issuer_name(issuer[0].subject if issuer else name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(NOW - timedelta(days=365))
+        .not_valid_before(not_before)
         .not_valid_after(not_after)
     )
     for extension, critical in extensions:

@@ -7,6 +7,7 @@ import hashlib
 import io
 import zipfile
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from cryptography import x509
@@ -135,6 +136,9 @@ def test_a_forged_signature_is_refused(sender: Identity, receiver: Identity) -> 
     assert "does not match" in refused(zipped(entries), SignatureInvalid)
     entries[-1] = (SIGNATURE, sign(manifest + b" ", sender, NOW))
     assert "another manifest" in refused(zipped(entries), SignatureInvalid)
+    for nested in (b"\x30\x80" * 200_000, b"\xa0\x80" * 400, b"\x30\x84" * 1000):
+        entries[-1] = (SIGNATURE, nested)
+        refused(zipped(entries), SignatureInvalid)
     entries[-1] = (SIGNATURE, b"nothing like it")
     assert "malformed" in refused(zipped(entries), SignatureInvalid)
     refused(zipped(entries[:-1]), SignatureInvalid)
@@ -230,6 +234,9 @@ def test_a_bomb_is_refused(sender: Identity) -> None:
     assert "unpacked" in refused(bomb, LimitExceeded, Limits(inflated=1000, ratio=10**9))
     many = signed(FILES | {f"{i}.txt": b"" for i in range(30)}, sender)
     assert "entries" in refused(many, LimitExceeded, Limits(entries=10))
+    heap = tuple((f"META-INF/signature-{i}.p7s", b"x" * 900) for i in range(10, 30))
+    together = Limits(metadata_together=10_000)
+    assert "of metadata" in refused(signed(FILES, sender, extra=heap), LimitExceeded, together)
     big = signed(FILES, sender, extra=(("META-INF/signature-2.p7s", b"x" * 5000),))
     assert "signature-2" in refused(big, LimitExceeded, Limits(metadata=4000))
 
@@ -320,7 +327,7 @@ def test_defects_of_the_outer_zip(sender: Identity, receiver: Identity, spool: M
     with pytest.warns(UserWarning, match="Duplicate"):
         twice = outer([("sbd.json", sbd), ("asic.zip", asic), ("asic.zip", asic)])
     refuse(twice, BadZip, "twice")
-    refuse(outer([(f"{i}", b"") for i in range(2001)]), LimitExceeded, "entries")
+    refuse(outer([(f"{i}", b"") for i in range(501)]), LimitExceeded, "entries")
     assert spool.committed == []
 
 
@@ -363,6 +370,9 @@ def test_a_full_disk_leaves_nothing(sender: Identity, receiver: Identity) -> Non
     assert spool.discarded == 3
 
 
+_KEY = rsa.generate_private_key(65537, 2048)
+
+
 def _rsa(bits: int) -> x509.Certificate:
     return certificate(rsa.generate_private_key(65537, bits))
 
@@ -379,8 +389,10 @@ def _rsa(bits: int) -> x509.Certificate:
             ),
             "key usage",
         ),
+        (lambda: certificate(_KEY, not_after=NOW - timedelta(days=1)), "expired"),
+        (lambda: certificate(_KEY, not_before=NOW + timedelta(hours=1)), "not valid yet"),
     ],
-    ids=["short", "ec", "signing"],
+    ids=["short", "ec", "signing", "expired", "early"],
 )
 def test_useless_certificates_are_not_encrypted_for(
     make: Callable[[], x509.Certificate], reason: str, sender: Identity

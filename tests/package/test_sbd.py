@@ -135,6 +135,13 @@ def test_a_status_answers_with_the_originals_ids_and_channel() -> None:
     assert avtalt.process == "urn:no:difi:profile:avtalt:response:ver1.0"
 
 
+def test_an_answer_keeps_identifiers_with_parts() -> None:
+    original = replace(LETTER, sender_id="0192:991825827:974760673")
+    status = status_sbd(original, Status.LEVERT, created=NOW, expires=None)
+    assert read_sbd(write_sbd(status)).receiver_id == "0192:991825827:974760673"
+    assert status.receiver == "991825827"
+
+
 def test_the_message_may_stand_before_the_header() -> None:
     root = written()
     assert list(reversed(root)) == ["arkivmelding", HEADER]
