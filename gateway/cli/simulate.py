@@ -38,6 +38,7 @@ def _organisation(text: str) -> tuple[str, str]:
 )
 @click.option("--scan-delay", default=0.0, show_default=True, help="Seconds of virus scan.")
 @click.option("--rate-limits", is_flag=True, help="Answer 429 as Altinn does.")
+@click.option("--tls", is_flag=True, help="Speak HTTPS; the CA file's place is printed.")
 @click.option("--unsigned", is_flag=True, help="Registry answers are plain JSON.")
 def network(
     host: str,
@@ -46,6 +47,7 @@ def network(
     organisations: tuple[str, ...],
     scan_delay: float,
     rate_limits: bool,
+    tls: bool,
     unsigned: bool,
 ) -> None:
     """Altinn 3 Broker, Maskinporten and the address registry on loopback.
@@ -64,9 +66,11 @@ def network(
         scan_delay=scan_delay,
         rate_limits=rate_limits,
         sign=not unsigned,
+        tls=tls,
     )
     with simulated:
-        click.echo(json.dumps({"url": simulated.url, **vars(simulated.environment)}))
+        place = {"url": simulated.url, "ca_file": str(simulated.ca_file)}
+        click.echo(json.dumps({**place, **vars(simulated.environment)}))
         for orgnr, name in participants:
             organisation = simulated.add_organisation(orgnr, name)
             click.echo(json.dumps(describe_organisation(organisation)))

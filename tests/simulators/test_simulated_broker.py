@@ -485,6 +485,25 @@ def test_f25_several_recipients(network: Network, anne: Caller, berit: Caller) -
 # --- form ------------------------------------------------------------------------------------
 
 
+def test_form_upload_does_both_at_once(anne: Caller, berit: Caller) -> None:
+    body = anne.body()
+    form = {
+        "Metadata.FileName": body["fileName"],
+        "Metadata.ResourceId": body["resourceId"],
+        "Metadata.SendersFileTransferReference": "reference",
+        "Metadata.Sender": body["sender"],
+        "Metadata.Recipients": body["recipients"],
+        "Metadata.PropertyList[key]": "value",
+    }
+    file = {"FileTransfer": ("sbd.zip", b"x" * 700_000)}
+    identifier = anne.call("POST", "/upload", data=form, files=file).json()["fileTransferId"]
+    overview = berit.overview(identifier)
+    assert overview["propertyList"] == {"key": "value"}
+    assert berit.download(identifier).content == b"x" * 700_000
+    assert code(anne.call("POST", "/upload", data=form, files={"Other": b""})) == (400, None)
+    assert anne.call("POST", "/upload", json={}).status_code == 415
+
+
 def test_many_callers_at_once(network: Network, anne: Caller, berit: Caller) -> None:
     def work() -> None:
         for _ in range(5):

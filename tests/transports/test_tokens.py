@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import httpx
 import jwt
@@ -13,6 +14,7 @@ import pytest
 from network_side import ARKIVVERKET, KARTVERKET, Wiring, system_user
 
 from gateway.errors import ConfigurationError, Retry, TokenRefused, TokenUnavailable
+from gateway.http import call, new_client
 from gateway.package.identity import Identity
 from gateway.simulators.network import Network, Organisation
 from gateway.tokens import SystemUser, TokenSource
@@ -185,7 +187,7 @@ def test_reused_grant_is_made_anew_once(source: Source, network: Network) -> Non
 
 
 @pytest.mark.parametrize(
-    ("call", "rule"),
+    ("operation", "rule"),
     [
         ("token", {"status": 500}),
         ("token", {"status": 503, "headers": {"Retry-After": "7"}}),
@@ -198,10 +200,10 @@ def test_reused_grant_is_made_anew_once(source: Source, network: Network) -> Non
     ],
 )
 def test_outages_pass_by_themselves(
-    source: Source, network: Network, call: str, rule: dict[str, object]
+    source: Source, network: Network, operation: str, rule: dict[str, object]
 ) -> None:
     access = source().access(BROKER, system_user(network.organisations[KARTVERKET]), exchanged=True)
-    network.fault(call, **rule)
+    network.fault(operation, **rule)
     with pytest.raises(TokenUnavailable) as caught:
         access()
     if "headers" in rule:
@@ -210,8 +212,6 @@ def test_outages_pass_by_themselves(
 
 
 def test_answer_that_trickles_is_given_up_in_total(network: Network) -> None:
-    from gateway.http import call, new_client
-
     network.fault("metadata", trickle=100.0)
     started = time.monotonic()
     with new_client() as client, pytest.raises(TokenUnavailable, match="not done within"):
@@ -250,3 +250,32 @@ def test_secrets_are_in_no_log_line_and_no_repr(
     assert len(caplog.records) > 5
     for secret in (token, token.split(".")[1][:60], "eyJ", "PRIVATE KEY", "simulated'"):
         assert secret not in seen
+
+
+def test_tls_is_verified_and_a_ca_file_of_ones_own_is_trusted(tmp_path: Path) -> None:
+    with Network(tmp_path, tls=True) as network:
+        url = f"{network.url}/.well-known/oauth-authorization-server"
+        assert url.startswith("https://")
+        with new_client() as client, pytest.raises(TokenUnavailable, match="CERTIFICATE_VERIFY"):
+            call(client, "GET", url, unavailable=TokenUnavailable)
+        with new_client(network.ca_file) as client:
+            assert call(client, "GET", url, unavailable=TokenUnavailable).ok
+
+
+def test_proxies_of_the_environment_are_used_except_for_loopback(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")  # nobody is there
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with new_client() as client:
+        url = f"{network.url}/.well-known/oauth-authorization-server"
+        assert call(client, "GET", url, unavailable=TokenUnavailable).ok
+        with pytest.raises(TokenUnavailable):
+            call(client, "GET", "http://maskinporten.example/", unavailable=TokenUnavailable)
+    assert network.requests[-1].path.startswith("/.well-known")
+
+
+def test_answer_without_end_is_refused(network: Network) -> None:
+    network.fault("jwks", status=200, body="x" * 5000)
+    with new_client() as client, pytest.raises(TokenUnavailable, match="more than 1000 bytes"):
+        call(client, "GET", f"{network.url}/jwks", unavailable=TokenUnavailable, limit=1000)

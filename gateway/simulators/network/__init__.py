@@ -98,7 +98,8 @@ class Network:
 
     Without `folder` everything is thrown away at `stop`; with it, keystores keep their
     keys over restarts. Transfers never outlive the process. `scan_delay` is in seconds.
-    Rate limits are off by default.
+    Rate limits are off by default. With `tls` it speaks HTTPS with a certificate that
+    `ca_file` vouches for.
     """
 
     def __init__(
@@ -111,6 +112,7 @@ class Network:
         rate_limits: bool = False,
         sign: bool = True,
         resource: str = DPO_RESOURCE,
+        tls: bool = False,
     ) -> None:
         self._temporary = folder is None
         self.folder = folder or Path(tempfile.mkdtemp(prefix="simulated-network-"))
@@ -123,8 +125,11 @@ class Network:
         self._service = Service(Routes(), self.clock)
         self._server = Server(host, port, self._service)
         self._thread: threading.Thread | None = None
-        self.url = f"http://{host}:{self._server.server_port}"
+        self.url = f"{'https' if tls else 'http'}://{host}:{self._server.server_port}"
         self._authority = Authority(self.folder)
+        self.ca_file = self._authority.ca_file
+        if tls:
+            self._server.use_tls(self._server_certificate(host))
         key, certificate = self._platform_key()
         self.maskinporten = Maskinporten(key, self.url, self._authority.certificate)
         self.broker = Broker(
@@ -316,6 +321,13 @@ class Network:
         key, certificate, _ = load_keystore(keystore)
         return key, certificate
 
+    def _server_certificate(self, host: str) -> Path:
+        keystore = self.folder / "server.p12"
+        key = new_key()
+        certificate = self._authority.issue("Simulert tjener", "100000008", key, host=host)
+        write_keystore(keystore, key, certificate, ())
+        return keystore.with_suffix(".pem")
+
     def _identify(self, request: Request) -> None:
         try:
             self.maskinporten.caller(request)
@@ -347,6 +359,9 @@ class Network:
         transfer = "/broker/api/v1/filetransfer"
         add("initialize", "POST", transfer, self.broker.initialize)
         add("list", "GET", transfer, self.broker.list)
+        add(
+            "initialize-and-upload", "POST", transfer + "/upload", self.broker.initialize_and_upload
+        )
         add("upload", "POST", transfer + "/{id}/upload", self.broker.upload)
         add("details", "GET", transfer + "/{id}/details", self.broker.details)
         add("download", "GET", transfer + "/{id}/download", self.broker.download)

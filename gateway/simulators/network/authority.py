@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import ipaddress
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -52,6 +53,8 @@ class Authority:
                 _name("Simulert rot", "000000000"), self._key, issuer=None, is_authority=True
             )
             write_keystore(self._keystore, self._key, self.certificate, ())
+        self.ca_file = folder / "authority.crt"
+        self.ca_file.write_text(pem(self.certificate), "ascii")
 
     def issue(
         self,
@@ -61,14 +64,19 @@ class Authority:
         *,
         not_before: datetime | None = None,
         not_after: datetime | None = None,
+        host: str | None = None,
     ) -> x509.Certificate:
-        """A certificate for `orgnr`, valid from yesterday for two years unless told."""
+        """A certificate for `orgnr`, valid from yesterday for two years unless told.
+
+        With `host` (an address) it may stand for a TLS server there.
+        """
         return self._issue(
             _name(name, orgnr),
             key,
             issuer=self.certificate,
             not_before=not_before,
             not_after=not_after,
+            host=host,
         )
 
     def _issue(
@@ -80,6 +88,7 @@ class Authority:
         is_authority: bool = False,
         not_before: datetime | None = None,
         not_after: datetime | None = None,
+        host: str | None = None,
     ) -> x509.Certificate:
         start = not_before or datetime.now(UTC) - timedelta(days=1)
         end = not_after or start + timedelta(days=730)
@@ -114,6 +123,11 @@ class Authority:
             builder = builder.add_extension(
                 x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()),
                 critical=False,
+            )
+        if host is not None:
+            address = x509.IPAddress(ipaddress.ip_address(host))
+            builder = builder.add_extension(
+                x509.SubjectAlternativeName([address, x509.DNSName("localhost")]), critical=False
             )
         return builder.sign(self._key, hashes.SHA256())
 

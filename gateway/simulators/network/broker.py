@@ -8,13 +8,14 @@ import re
 import threading
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from .clock import Clock, timestamp
 from .exchange import CHUNK, Disconnected, FilePart, Refused, Reply, Request, problem
+from .form import form_of
 from .maskinporten import Caller, Maskinporten
 from .transfers import EICAR, RecipientStatus, Resource, Status, Transfer
 
@@ -224,6 +225,25 @@ class Broker:
             raise problem(
                 409, "Conflict", "The file has been uploaded, or it was tried", code="BRO-00004"
             )
+
+    def initialize_and_upload(self, request: Request) -> Reply:
+        """POST /filetransfer/upload: both at once, as a form."""
+        caller = self._caller(request, WRITE)
+        media = request.headers.get("Content-Type", "")
+        if not media.lower().startswith("multipart/form-data"):
+            raise Refused(Reply.empty(415))
+        with form_of(request, media) as (fields, file):
+            if file is None:
+                raise problem(
+                    400,
+                    "One or more validation errors occurred.",
+                    errors={"FileTransfer": ["The FileTransfer field is required."]},
+                )
+            transfer = self.announce(request, caller, fields)
+            size = file.seek(0, 2)
+            file.seek(0)
+            self.store(replace(request, read=file.read, length=size), transfer)
+        return Reply.json({"fileTransferId": transfer.id})
 
     # --- looking ---------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ import json
 import os
 import re
 import socket
+import ssl
 import sys
 import threading
 import time
@@ -21,6 +22,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BufferedIOBase
+from pathlib import Path
 from socketserver import TCPServer
 from typing import Any, BinaryIO
 from urllib.parse import unquote, urlsplit
@@ -135,6 +137,15 @@ class Server(ThreadingHTTPServer):
         self._open: set[socket.socket] = set()
         self._open_lock = threading.Lock()
         super().__init__((host, port), _Handler)
+
+    def use_tls(self, certificate_and_key: Path) -> None:
+        """Speak TLS from now on; call it before the first connection."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate_and_key)
+        # The handshake is done by the connection's own thread, at its first read.
+        self.socket = context.wrap_socket(
+            self.socket, server_side=True, do_handshake_on_connect=False
+        )
 
     def server_bind(self) -> None:
         """As the parent's, without a name look-up that may be slow."""
