@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+import threading
+import time
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from gateway.archives.dialects import load_dialect
+from gateway.archives.mail import MailArchive, MailSettings
 from gateway.archives.settings import ArchiveSettings
 from gateway.archives.soap import SoapArchive
 from gateway.certificates import load_keystore
@@ -16,6 +22,7 @@ from gateway.engine.ledger import Ledger
 from gateway.engine.worker import Workers
 from gateway.http import new_client
 from gateway.model import Event
+from gateway.ports import Archive
 from gateway.registry import Registry
 from gateway.settings import Settings
 from gateway.soap.listener import Listener
@@ -29,6 +36,12 @@ from gateway.translate import load_mapping
 from gateway.transports.altinn3 import Altinn3
 from gateway.transports.pace import ALTINN_LIMITS, Pace
 
+log = logging.getLogger(__name__)
+
+_SWEEP_SECONDS = 3600.0
+_LONGEST_REQUEST_SECONDS = 24 * 3600.0
+_CLOCK_GRAIN_SECONDS = 1.0
+
 
 class Gateway:
     """One gateway: endpoint, workers and store.
@@ -41,7 +54,9 @@ class Gateway:
         self, settings: Settings, observers: Iterable[Callable[[Message, Event], None]] = ()
     ) -> None:
         settings.folder.mkdir(parents=True, exist_ok=True)
-        self.database = Database(f"sqlite:///{settings.folder / 'gateway.db'}")
+        self.database = Database(
+            settings.database.url or f"sqlite:///{settings.folder / 'gateway.db'}"
+        )
         self.blobs = BlobStore(settings.folder / "blobs")
         self.context = _context(settings, self.database, self.blobs)
         self.context.observers.extend(observers)
@@ -61,7 +76,14 @@ class Gateway:
         self._listener = Listener(
             endpoint, listen.host, listen.port, max_body=listen.max_request_bytes
         )
-        self._workers = Workers(self.context, ledger, poll_seconds=settings.network.poll_seconds)
+        self._workers = Workers(
+            self.context,
+            ledger,
+            poll_seconds=settings.network.poll_seconds,
+            lease=timedelta(seconds=settings.database.lease_seconds),
+        )
+        self._sweeping = threading.Thread(target=self._sweep, name="sweep", daemon=True)
+        self._stopping = threading.Event()
 
     @property
     def url(self) -> str:
@@ -69,16 +91,37 @@ class Gateway:
         return f"http://{self._host}:{self._listener.port}/noarkExchange"
 
     def start(self) -> None:
-        """Clear what a killed process left, then serve and work."""
-        self.blobs.sweep(self._known_blobs)
+        """Serve and work, and clear what killed processes left."""
         self._listener.start()
         self._workers.start()
+        self._sweeping.start()
 
     def stop(self) -> None:
         """Take no more requests, let running jobs end, close the store."""
         self._listener.stop(60)
         self._workers.stop()
+        self._stopping.set()
+        self._sweeping.join()
         self.database.close()
+
+    def _sweep(self) -> None:
+        """Remove files that no row refers to, at start and then every hour.
+
+        Alone on its files, a gateway knows that what is older than itself was left
+        behind; among several nodes only age tells.
+        """
+        age = _LONGEST_REQUEST_SECONDS if self.database.shared else _CLOCK_GRAIN_SECONDS
+        before = time.time() - age
+        while True:
+            try:
+                removed = self.blobs.sweep(self._known_blobs, before)
+                if removed:
+                    log.info("%d files that nothing refers to were removed", removed)
+            except (OSError, SQLAlchemyError) as error:
+                log.warning("the sweep is tried again in an hour: %s", error)
+            if self._stopping.wait(_SWEEP_SECONDS):
+                return
+            before = time.time() - _LONGEST_REQUEST_SECONDS
 
     def _known_blobs(self, keys: list[str]) -> set[str]:
         with self.database.read() as tx:
@@ -90,8 +133,10 @@ def _context(settings: Settings, database: Database, blobs: BlobStore) -> Contex
     identity = load_keystore(
         organisation.keystore, organisation.keystore_password, organisation.keystore_alias
     )
-    dialect = load_dialect(archive.dialect)
-    parties = archive.appreceipt_parties or dialect.appreceipt_parties
+    by_mail = archive.dialect.lower() == "mail"
+    parties = archive.appreceipt_parties
+    if parties is None and not by_mail:
+        parties = load_dialect(archive.dialect).appreceipt_parties
     http = new_client()
     tokens = TokenSource(
         token_endpoint=network.token_url,
@@ -120,20 +165,7 @@ def _context(settings: Settings, database: Database, blobs: BlobStore) -> Contex
             default_process=settings.messages.process,
             sign=network.registry_signed,
         ),
-        archive=SoapArchive(
-            ArchiveSettings(
-                name=dialect.title,
-                dialect=archive.dialect,
-                url=archive.url,
-                auth=archive.auth,  # type: ignore[arg-type]
-                username=archive.username,
-                password=archive.password,
-                domain=archive.domain,
-                timeout=archive.timeout,
-                ca_file=archive.ca_file,
-                proxy=archive.proxy,
-            )
-        ),
+        archive=_archive(settings),
         identities=[identity],
         mapping=load_mapping(settings.messages.profile, switches=settings.messages.switches),
         policy=Policy(
@@ -141,6 +173,7 @@ def _context(settings: Settings, database: Database, blobs: BlobStore) -> Contex
             system=archive.dialect,
             process=settings.messages.process,
             parties_original=parties == "original",
+            archive_sends_receipts=not by_mail,
             ok_on_empty_payload=archive.return_ok_on_empty_payload,
             fallback_sender=settings.messages.fallback_sender,
             max_letter_bytes=settings.messages.max_letter_bytes,
@@ -149,4 +182,41 @@ def _context(settings: Settings, database: Database, blobs: BlobStore) -> Contex
             first_retry=timedelta(seconds=settings.messages.retry_seconds),
             unclear_wait=timedelta(seconds=settings.messages.unclear_seconds),
         ),
+    )
+
+
+def _archive(settings: Settings) -> Archive:
+    archive, mail = settings.archive, settings.mail
+    if mail is not None and archive.dialect.lower() == "mail":
+        return MailArchive(
+            MailSettings(
+                name="mail",
+                host=mail.host,
+                port=mail.port,
+                sender=mail.sender,
+                receivers=tuple(one.strip() for one in mail.receivers.split(",")),
+                security=mail.security,  # type: ignore[arg-type]
+                username=mail.username,
+                password=mail.password,
+                ca_file=mail.ca_file,
+                timeout=mail.timeout,
+                max_size=mail.max_size,
+                overflow_folder=mail.overflow_folder,
+            )
+        )
+    return SoapArchive(
+        ArchiveSettings(
+            name=archive.dialect,
+            dialect=archive.dialect,
+            url=archive.url,
+            auth=archive.auth,  # type: ignore[arg-type]
+            username=archive.username,
+            password=archive.password,
+            domain=archive.domain,
+            soap_action=archive.soap_action,
+            timeout=archive.timeout,
+            connect_timeout=archive.connect_timeout,
+            ca_file=archive.ca_file,
+            proxy=archive.proxy,
+        )
     )

@@ -43,19 +43,38 @@ class Listen:
 
 @dataclass(frozen=True, slots=True)
 class ArchiveSystem:
-    """The archive that gets the letters."""
+    """The archive that gets the letters; dialect ``mail`` needs no `url` but `Mail`."""
 
     dialect: str
-    url: str
+    url: str = ""
     auth: str = "none"
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     domain: str | None = None
+    soap_action: str | None = None
     timeout: float = 300.0
+    connect_timeout: float = 10.0
     ca_file: Path | None = None
     proxy: str | None = None
     appreceipt_parties: str | None = None
     return_ok_on_empty_payload: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """The mailbox of dialect ``mail``; `receivers` are comma-separated addresses."""
+
+    host: str
+    sender: str
+    receivers: str
+    port: int = 587
+    security: str = "starttls"
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    ca_file: Path | None = None
+    timeout: float = 60.0
+    max_size: int | None = None
+    overflow_folder: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +111,16 @@ class Messages:
 
 
 @dataclass(frozen=True, slots=True)
+class DatabaseServer:
+    """Where the rows lie; without `url` in a file beside the documents."""
+
+    url: str | None = field(default=None, repr=False)
+    lease_seconds: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything; `folder` holds the database and the blobs."""
+    """Everything; `folder` holds the documents, and the database unless it has a server."""
 
     organisation: Organisation
     archive: ArchiveSystem
@@ -101,6 +128,8 @@ class Settings:
     folder: Path = Path("data")
     listen: Listen = Listen()
     messages: Messages = Messages()
+    database: DatabaseServer = DatabaseServer()
+    mail: Mail | None = None
 
 
 _SECTIONS = {
@@ -109,7 +138,10 @@ _SECTIONS = {
     "network": Network,
     "listen": Listen,
     "messages": Messages,
+    "database": DatabaseServer,
+    "mail": Mail,
 }
+_OPTIONAL = {"mail"}
 
 
 def load_settings(path: Path, environment: Mapping[str, str] = os.environ) -> Settings:
@@ -130,6 +162,8 @@ def load_settings(path: Path, environment: Mapping[str, str] = os.environ) -> Se
     folder = raw.pop("folder", "data")
     values: dict[str, Any] = {"folder": path.parent / folder}
     for name, cls in _SECTIONS.items():
+        if name in _OPTIONAL and name not in raw:
+            continue
         section = raw.pop(name, {})
         if not isinstance(section, dict):
             problems.append(f"{name}: must be a table")
@@ -138,6 +172,11 @@ def load_settings(path: Path, environment: Mapping[str, str] = os.environ) -> Se
     problems += [f"{name}: not a known key" for name in raw]
     if problems:
         raise ConfigurationError(f"{path}: " + "; ".join(problems))
+    if values["archive"].dialect.lower() == "mail":
+        if "mail" not in values:
+            raise ConfigurationError(f"{path}: mail: missing, but archive.dialect is mail")
+    elif not values["archive"].url:
+        raise ConfigurationError(f"{path}: archive.url: missing")
     return Settings(**values)
 
 

@@ -1,7 +1,8 @@
 """The threads that keep messages moving.
 
-Each thread claims one job at a time with a lease. A thread that dies takes nothing with
-it: the job is due again when the lease ends.
+Each thread claims one job at a time with a lease, which is renewed while it works. A
+process that dies takes nothing with it: its jobs are due again when the leases end.
+Several nodes on one database share the jobs; one of them at a time polls.
 """
 
 from __future__ import annotations
@@ -16,16 +17,18 @@ from sqlalchemy.exc import SQLAlchemyError
 from gateway.engine.context import Context
 from gateway.engine.deadline import Deadline
 from gateway.engine.delivery import Handover
+from gateway.engine.held import Held
 from gateway.engine.inbound import Inbound
 from gateway.engine.ledger import Ledger
 from gateway.engine.outbound import Outbound
 from gateway.errors import GatewayError
 from gateway.store import jobs
+from gateway.store.database import NODE
 from gateway.store.jobs import Job, Task
 
 log = logging.getLogger(__name__)
 
-_LEASE = timedelta(minutes=30)
+_LEASE = timedelta(minutes=1)
 _IDLE_SECONDS = 1.0
 
 
@@ -33,17 +36,24 @@ class Workers:
     """Sends, polls and delivers until it is stopped.
 
     `poll_seconds` is the pause between two polls, in seconds; `per_task` how many
-    threads send and how many deliver.
+    threads send and how many deliver; `lease` how long a dead node's work lies still.
     """
 
     def __init__(
-        self, context: Context, ledger: Ledger, *, poll_seconds: float = 15.0, per_task: int = 4
+        self,
+        context: Context,
+        ledger: Ledger,
+        *,
+        poll_seconds: float = 15.0,
+        per_task: int = 4,
+        lease: timedelta = _LEASE,
     ) -> None:
         self._context = context
         self._ledger = ledger
         self._inbound = Inbound(context, ledger)
         self._poll_seconds = poll_seconds
         self._stopping = threading.Event()
+        self._held = Held(context, f"{NODE} {context.new_id()[:8]}", lease)
         tasks = (
             (Task.SEND, Outbound(context, ledger).send, per_task),
             (Task.DELIVER, Handover(context, ledger).deliver, per_task),
@@ -60,6 +70,7 @@ class Workers:
 
     def start(self) -> None:
         """Start every thread."""
+        self._held.start()
         for thread in self._threads:
             thread.start()
 
@@ -69,6 +80,7 @@ class Workers:
         self._ledger.news.publish()
         for thread in self._threads:
             thread.join(timeout)
+        self._held.stop()
         return not any(thread.is_alive() for thread in self._threads)
 
     def _work(self, task: Task, act: Callable[[Job], None]) -> None:
@@ -77,8 +89,8 @@ class Workers:
             claimed: list[Job] = []
             try:
                 claimed = self._claim(task)
-            except SQLAlchemyError:
-                log.exception("the database does not answer; tried again")
+            except SQLAlchemyError as error:
+                log.error("the database does not answer; tried again: %s", error)
                 self._stopping.wait(_IDLE_SECONDS)
             for job in claimed:
                 self._run(job, act)
@@ -87,12 +99,16 @@ class Workers:
 
     def _run(self, job: Job, act: Callable[[Job], None]) -> None:
         try:
-            act(job)
+            with self._held.job(job):
+                act(job)
         except Exception as error:  # a defect in one letter must not stop the others
             log.exception("job %s failed in a way nobody foresaw", job.id)
-            with self._ledger.entry() as entry:
-                due = self._context.retry_at(job.failures + 1)
-                jobs.postpone(entry.tx, job, due, type(error).__name__, unclear=True)
+            try:
+                with self._ledger.entry() as entry:
+                    due = self._context.retry_at(job.failures + 1)
+                    jobs.postpone(entry.tx, job, due, type(error).__name__, unclear=True)
+            except SQLAlchemyError:
+                log.error("job %s is tried again when its lease ends", job.id)
 
     def _claim(self, task: Task) -> list[Job]:
         now = self._context.now()
@@ -100,12 +116,14 @@ class Workers:
             if not jobs.any_due(tx, task, now):
                 return []
         with self._context.database.write() as tx:
-            return jobs.claim(tx, task, now, lease=_LEASE)
+            return jobs.claim(tx, task, now, lease=self._held.lease)
 
     def _poll(self) -> None:
+        turn = f"poll {self._context.policy.orgnr}"
         while not self._stopping.is_set():
             try:
-                self._inbound.poll()
+                if self._held.turn(turn):
+                    self._inbound.poll()
             except GatewayError as error:
                 log.warning("polling failed: %s", error.detail)
             except Exception:

@@ -2,7 +2,7 @@
 
 ::
 
-    blobs/incoming/<key>      being written; leftovers are swept at start
+    blobs/incoming/<key>      being written; old leftovers are swept
     blobs/<k>/<key>           complete and synced
 
 A key is 32 random hex digits, never anything that a sender chose.
@@ -24,6 +24,7 @@ from typing import BinaryIO
 
 from gateway.errors import StorageFull
 
+_SLICE = 1000
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -100,24 +101,37 @@ class BlobStore:
         """Remove a blob whose rows are gone."""
         (self.folder / key[:2] / key).unlink(missing_ok=True)
 
-    def sweep(self, is_known: Callable[[list[str]], set[str]]) -> int:
-        """Remove what a killed process left: call at start, before anything writes.
+    def sweep(self, is_known: Callable[[list[str]], set[str]], before: float) -> int:
+        """Remove what killed processes left, and nothing younger than `before`.
 
-        `is_known` is given keys and returns those that rows refer to. Returns how many
-        files were removed.
+        `is_known` is given some keys and returns those that rows refer to; `before` is in
+        seconds since 1970. What is younger may be in writing, or about to be committed by
+        this or another node. Returns how many files were removed.
         """
-        removed = 0
-        for leftover in self._incoming.iterdir():
-            leftover.unlink()
-            removed += 1
+        removed = sum(_remove(path, before) for path in self._incoming.iterdir())
         for folder in self.folder.iterdir():
             if folder == self._incoming or not folder.is_dir():
                 continue
-            keys = [path.name for path in folder.iterdir()]
-            for key in set(keys) - is_known(keys):
-                (folder / key).unlink()
-                removed += 1
+            old = [path for path in folder.iterdir() if _is_older(path, before)]
+            for start in range(0, len(old), _SLICE):
+                part = {path.name: path for path in old[start : start + _SLICE]}
+                for key in part.keys() - is_known(list(part)):
+                    removed += _remove(part[key], before)
         return removed
+
+
+def _is_older(path: Path, before: float) -> bool:
+    try:
+        return path.stat().st_mtime < before
+    except FileNotFoundError:  # another node was faster
+        return False
+
+
+def _remove(path: Path, before: float) -> bool:
+    if not _is_older(path, before):
+        return False
+    path.unlink(missing_ok=True)
+    return True
 
 
 class BlobWriter:

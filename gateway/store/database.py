@@ -10,7 +10,9 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
+from sqlalchemy.exc import ArgumentError, OperationalError
 
+from gateway.errors import ConfigurationError
 from gateway.store.migrate import migrate
 
 NODE = f"{socket.gethostname()}:{os.getpid()}"
@@ -22,13 +24,19 @@ class Database:
 
     `url` is SQLAlchemy's, such as ``sqlite:////var/lib/edu-gateway/gateway.db`` or
     ``postgresql+psycopg://user:password@host/name``. Opening brings the tables up to
-    date; raises `ConfigurationError` when they belong to a newer version.
+    date; raises `ConfigurationError` when they belong to a newer version, and when the
+    database cannot be opened. `shared`: other nodes may be working on it too.
     """
 
     def __init__(self, url: str) -> None:
-        self.engine = _engine(url)
-        self.shared = self.engine.dialect.name != "sqlite"
-        migrate(self.engine, NODE)
+        try:
+            self.engine = _engine(url)
+            self.shared = self.engine.dialect.name != "sqlite"
+            migrate(self.engine, NODE)
+        except (ArgumentError, ImportError) as error:
+            raise ConfigurationError(f"database.url: {error}") from error
+        except OperationalError as error:
+            raise ConfigurationError(f"the database cannot be opened: {error.orig}") from error
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
