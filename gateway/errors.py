@@ -20,7 +20,7 @@
     │   └── SignatureInvalid  DigestMismatch  FileMissing  SignerUntrusted
     ├── Unavailable               try again later
     │   ├── NetworkUnavailable  RegistryUnavailable  TokenUnavailable
-    │   ├── ArchiveUnreachable  ArchiveUnclear
+    │   ├── ArchiveUnreachable  ArchiveUnclear  ArchiveSilent
     │   ├── TransferUnclear  TransferFailed
     │   └── StorageFull
     └── NeedsOperator             nothing helps until a person does something
@@ -257,6 +257,12 @@ class ArchiveUnreachable(Unavailable):
 
 class ArchiveUnclear(Unavailable):
     """The archive may have filed it: time-out, lost connection, unreadable answer."""
+
+
+class ArchiveSilent(ArchiveUnclear):
+    """The archive answered a letter without a result (decision 9)."""
+
+    operator = "See in the archive whether it has the letter; it should send its AppReceipt."
 
 
 class TransferUnclear(Unavailable):

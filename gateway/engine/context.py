@@ -24,12 +24,14 @@ class Policy:
 
     `parties_original`: the archive writes its AppReceipts with the parties of the
     letter, so they have to be swapped (P360, bestedu-soap 3.6).
+    `archive_sends_receipts`: False for a mailbox, for which we answer the sender.
     """
 
     orgnr: str
     system: str
     process: str
     parties_original: bool = False
+    archive_sends_receipts: bool = True
     ok_on_empty_payload: bool = False
     fallback_sender: str = "999999999"
     max_letter_bytes: int = 1024**3

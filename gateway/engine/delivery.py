@@ -14,6 +14,7 @@ from gateway.engine.context import Context
 from gateway.engine.ledger import Ledger
 from gateway.errors import (
     ArchiveFault,
+    ArchiveSilent,
     ArchiveUnclear,
     FileMissing,
     GatewayError,
@@ -32,6 +33,7 @@ from gateway.translate import Facts, to_melding
 log = logging.getLogger(__name__)
 
 _FAULTS_UNTIL_PERMANENT = 3
+_SILENCES_UNTIL_PERMANENT = 3
 _UNDELIVERED = "Feilet under mottak hos 0192:{receiver} - ble ikke avlevert sakarkivsystem"
 _EXPIRED = "Levetiden for meldingen utløp før den kunne avleveres sakarkivsystemet"
 
@@ -61,7 +63,7 @@ class Handover:
                     return
             answer = self._context.archive.put_message(delivery)
             if answer is None and message.kind is Kind.LETTER:
-                raise ArchiveUnclear("the archive answered a letter without a result")
+                raise ArchiveSilent("the archive answered a letter without a result")
         except (MessageRefused, PackageError) as error:  # it cannot be made into EDU
             self._end(job, message, Fact.UNDELIVERABLE, error.text, error.receipt)
         except ArchiveUnclear as error:
@@ -107,6 +109,11 @@ class Handover:
         return False
 
     def _unclear(self, job: Job, message: Message, error: ArchiveUnclear) -> None:
+        if isinstance(error, ArchiveSilent) and job.failures + 1 >= _SILENCES_UNTIL_PERMANENT:
+            # It says nothing whatever we do; more copies would only make more duplicates.
+            text = _UNDELIVERED.format(receiver=message.receiver)
+            self._end(job, message, Fact.UNDELIVERABLE, text)
+            return
         log.warning("message_id=%s: outcome unknown: %s", message.message_id, error.detail)
         waits = message.kind is Kind.LETTER
         with self._ledger.entry() as entry:

@@ -18,7 +18,7 @@ from sqlalchemy.engine import Connection
 
 from gateway.engine.context import Books
 from gateway.lifecycle import Action, Fact, Sort, derived_state, since_retry, step
-from gateway.model import AppReceipt, Direction, Event, ReceiptType, Status, StatusMessage
+from gateway.model import OK, AppReceipt, Direction, Event, ReceiptType, Status, StatusMessage
 from gateway.store import jobs, messages
 from gateway.store.jobs import Task
 from gateway.store.messages import Kind, Message
@@ -125,6 +125,9 @@ class Entry:
             self.happened.append((message, event))
         for action in consequence.actions:
             self._carry_out(action, message, description, answer)
+        silent = not self.context.policy.archive_sends_receipts
+        if silent and fact is Fact.FILED and message.kind is Kind.LETTER:
+            self._carry_out(Action.SEND_KVITTERING, message, description, OK)
 
     def note(self, message: Message, description: str) -> None:
         """Write into the timeline what changes nothing, such as a person's doing."""

@@ -27,6 +27,7 @@ from gateway.demo import Demo
 from gateway.model import ReceiptType, Status
 from gateway.ports import Parcel
 from gateway.settings import Messages
+from gateway.simulators.archive import Behaviour
 from gateway.store import arrivals, messages
 from gateway.store.messages import Kind
 from gateway.store.tables import message as messages_table
@@ -219,3 +220,32 @@ def test_a_letter_that_cannot_be_sent_before_its_deadline_is_told_to_the_archive
         assert receipt.envelope.receiver.orgnr == pair.a.orgnr
         assert timeline(pair.a, conversation_id) == [Status.OPPRETTET, Status.LEVETID_UTLOPT]
         assert filed(pair.b, conversation_id) == []
+
+
+def test_an_archive_that_answers_nothing_is_asked_three_times_and_then_the_sender_is_told(
+    troubled: Pair,
+) -> None:
+    """The predecessor took it for delivered, or lost it (2.2, loss 2)."""
+    silent = Behaviour(answer="no result", files=False, receipt=None)
+    troubled.b.archive.behave(silent, silent, silent)
+    conversation_id = send(troubled)
+    until(lambda: receipts(troubled.a, conversation_id), 40)
+    assert [one.type for one in receipts(troubled.a, conversation_id)] == [ReceiptType.ERROR]
+
+
+def test_a_repeat_after_an_unknown_outcome_is_marked_as_a_possible_duplicate(
+    troubled: Pair,
+) -> None:
+    """Filed, but the answer was lost and no receipt came: the one window we cannot close."""
+    troubled.b.archive.behave(Behaviour(answer="drop", receipt=None))
+    conversation_id = send(troubled)
+    until(lambda: receipts(troubled.a, conversation_id), 40)
+    assert len(filed(troubled.b, conversation_id)) == 2
+    with troubled.b.gateway.database.read() as tx:
+        received = messages.find(
+            tx,
+            messages_table.c.archive_conversation_id == conversation_id,
+            messages_table.c.kind == Kind.LETTER,
+        )
+    assert received is not None
+    assert any("possible duplicate" in one for one in received.warnings)
