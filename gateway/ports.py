@@ -122,6 +122,10 @@ class Transport(Protocol):
     def acknowledge(self, offer: Offer) -> None:
         """Tell the network that we have it durably. Repeating is harmless."""
 
+    def reject(self, offer: Offer, reason: str) -> None:
+        """Tell the network that we keep it but cannot use it, and why, as far as the
+        network can be told. It is not offered again. Repeating is harmless."""
+
 
 class Addresses(Protocol):
     """The address registry."""

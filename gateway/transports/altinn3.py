@@ -237,6 +237,12 @@ class Altinn3:
         self._confirm(offer, first)
         self._confirmed_before.discard(offer.transfer_id)
 
+    def reject(self, offer: Offer, reason: str) -> None:
+        """See `ports.Transport`. The broker knows no refusal: left alone the package would
+        only be offered until it expires, so it is confirmed (6.4)."""
+        self.acknowledge(offer)
+        _log.warning("transfer %s is kept but not used: %s", offer.transfer_id, reason)
+
     def _confirm(self, offer: Offer, first: bool) -> None:
         try:
             self._broker.confirm(offer.receiver, offer.transfer_id)

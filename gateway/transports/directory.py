@@ -191,14 +191,12 @@ class Directory:
             path.replace(path.with_name(path.name + ".accepted"))
 
     def reject(self, offer: Offer, reason: str) -> None:
-        """Rename the file to ``.zip.rejected`` and explain in ``.zip.err`` (UTF-8).
-
-        Repeating is harmless. Raises `NetworkUnavailable`.
-        """
+        """See `ports.Transport`: the file is renamed to ``.zip.rejected``, and ``.zip.err``
+        explains (UTF-8). What was accepted before stays accepted."""
         path = self._zip(offer)
         with _trouble("reject"), contextlib.suppress(FileNotFoundError):
-            path.with_name(path.name + ".err").write_text(reason.rstrip() + "\n", "utf-8")
             path.replace(path.with_name(path.name + ".rejected"))
+            path.with_name(path.name + ".err").write_text(reason.rstrip() + "\n", "utf-8")
 
     def check(self, party: str) -> None:
         """Whether packages of `party` can be read and written. Raises what is in the way."""

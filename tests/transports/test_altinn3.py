@@ -350,6 +350,14 @@ def test_acknowledging_twice_is_harmless(send: Send, receiver: Wiring) -> None:
     receiver.transport.acknowledge(offer)
 
 
+def test_rejected_package_is_not_offered_again(send: Send, receiver: Wiring) -> None:
+    send()
+    (offer,) = receiver.transport.pending(ARKIVVERKET)
+    fetched(receiver, offer)
+    receiver.transport.reject(offer, "no zip")
+    assert receiver.transport.pending(ARKIVVERKET) == []
+
+
 def test_lost_answer_to_confirm_is_settled_by_the_next(
     send: Send, receiver: Wiring, network: Network
 ) -> None:

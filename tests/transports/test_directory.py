@@ -98,6 +98,7 @@ def test_rejection_is_explained_beside_the_file(transport: Directory, tmp_path: 
     identifier = send(transport)
     (offer,) = transport.pending(ARKIVVERKET)
     transport.reject(offer, "Ukjent mottaker: æøå")
+    transport.reject(offer, "again")
     assert transport.pending(ARKIVVERKET) == []
     assert transport.outcome(identifier, KARTVERKET) == TransferState.FAILED
     explanation = tmp_path / ARKIVVERKET / f"{identifier}.zip.err"
