@@ -16,6 +16,7 @@ _COMMANDS = {
     "translate": "gateway.cli.translate",
     "package": "gateway.cli.package",
     "keystore": "gateway.cli.keystore",
+    "compare": "gateway.cli.compare",
     "messages": "gateway.cli.messages",
     "simulate": "gateway.cli.simulate",
     "version": "gateway.cli.version",
