@@ -16,7 +16,7 @@ from gateway.archives.settings import ArchiveSettings
 from gateway.archives.soap import SoapArchive
 from gateway.certificates import load_keystore
 from gateway.edu.limits import Limits
-from gateway.engine.context import Context, Policy
+from gateway.engine.context import Books, Context, Policy
 from gateway.engine.intake import Intake
 from gateway.engine.ledger import Ledger
 from gateway.engine.worker import Workers
@@ -53,11 +53,7 @@ class Gateway:
     def __init__(
         self, settings: Settings, observers: Iterable[Callable[[Message, Event], None]] = ()
     ) -> None:
-        settings.folder.mkdir(parents=True, exist_ok=True)
-        self.database = Database(
-            settings.database.url or f"sqlite:///{settings.folder / 'gateway.db'}"
-        )
-        self.blobs = BlobStore(settings.folder / "blobs")
+        self.database, self.blobs = _open_store(settings)
         self.context = _context(settings, self.database, self.blobs)
         self.context.observers.extend(observers)
         ledger = Ledger(self.context)
@@ -128,15 +124,23 @@ class Gateway:
             return messages.blob_keys(tx, keys) | arrivals.quarantined(tx)
 
 
+def open_books(settings: Settings) -> Books:
+    """The store of a gateway, which may be running meanwhile, for the command line."""
+    database, blobs = _open_store(settings)
+    return Books(database=database, blobs=blobs, policy=_policy(settings))
+
+
+def _open_store(settings: Settings) -> tuple[Database, BlobStore]:
+    settings.folder.mkdir(parents=True, exist_ok=True)
+    url = settings.database.url or f"sqlite:///{settings.folder / 'gateway.db'}"
+    return Database(url), BlobStore(settings.folder / "blobs")
+
+
 def _context(settings: Settings, database: Database, blobs: BlobStore) -> Context:
-    organisation, network, archive = settings.organisation, settings.network, settings.archive
+    organisation, network = settings.organisation, settings.network
     identity = load_keystore(
         organisation.keystore, organisation.keystore_password, organisation.keystore_alias
     )
-    by_mail = archive.dialect.lower() == "mail"
-    parties = archive.appreceipt_parties
-    if parties is None and not by_mail:
-        parties = load_dialect(archive.dialect).appreceipt_parties
     http = new_client()
     tokens = TokenSource(
         token_endpoint=network.token_url,
@@ -168,20 +172,29 @@ def _context(settings: Settings, database: Database, blobs: BlobStore) -> Contex
         archive=_archive(settings),
         identities=[identity],
         mapping=load_mapping(settings.messages.profile, switches=settings.messages.switches),
-        policy=Policy(
-            orgnr=organisation.orgnr,
-            system=archive.dialect,
-            process=settings.messages.process,
-            parties_original=parties == "original",
-            archive_sends_receipts=not by_mail,
-            ok_on_empty_payload=archive.return_ok_on_empty_payload,
-            fallback_sender=settings.messages.fallback_sender,
-            max_letter_bytes=settings.messages.max_letter_bytes,
-            time_to_live=timedelta(hours=settings.messages.ttl_hours),
-            channel=network.channel,
-            first_retry=timedelta(seconds=settings.messages.retry_seconds),
-            unclear_wait=timedelta(seconds=settings.messages.unclear_seconds),
-        ),
+        policy=_policy(settings),
+    )
+
+
+def _policy(settings: Settings) -> Policy:
+    organisation, network, archive = settings.organisation, settings.network, settings.archive
+    by_mail = archive.dialect.lower() == "mail"
+    parties = archive.appreceipt_parties
+    if parties is None and not by_mail:
+        parties = load_dialect(archive.dialect).appreceipt_parties
+    return Policy(
+        orgnr=organisation.orgnr,
+        system=archive.dialect,
+        process=settings.messages.process,
+        parties_original=parties == "original",
+        archive_sends_receipts=not by_mail,
+        ok_on_empty_payload=archive.return_ok_on_empty_payload,
+        fallback_sender=settings.messages.fallback_sender,
+        max_letter_bytes=settings.messages.max_letter_bytes,
+        time_to_live=timedelta(hours=settings.messages.ttl_hours),
+        channel=network.channel,
+        first_retry=timedelta(seconds=settings.messages.retry_seconds),
+        unclear_wait=timedelta(seconds=settings.messages.unclear_seconds),
     )
 
 
