@@ -123,11 +123,7 @@ def select(
         else (message.c.updated.desc(), message.c.id.desc())
     )
     rows = tx.execute(
-        sa.select(message)
-        .where(*wanted.conditions())
-        .order_by(*order)
-        .limit(limit)
-        .offset(offset)
+        sa.select(message).where(*wanted.conditions()).order_by(*order).limit(limit).offset(offset)
     )
     return [from_row(row) for row in rows]
 
@@ -206,9 +202,7 @@ def statuses(
         )
         for row in rows
     ]
-    total = tx.execute(
-        sa.select(sa.func.count()).select_from(joined).where(*asked)
-    ).scalar_one()
+    total = tx.execute(sa.select(sa.func.count()).select_from(joined).where(*asked)).scalar_one()
     return found, total
 
 
