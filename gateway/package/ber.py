@@ -1,4 +1,4 @@
-"""An incremental reader of BER: definite and indefinite lengths, constant memory."""
+"""BER: an incremental reader for any framing in constant memory, and a small writer."""
 
 from __future__ import annotations
 
@@ -9,6 +9,16 @@ _READ = 256 * 1024
 _DEEPEST = 12
 _CONSTRUCTED = 0x20
 _OCTET_STRING = 0x04
+
+
+def der(tag: int, *parts: bytes) -> bytes:
+    """A value of `parts` joined, with a definite length."""
+    content = b"".join(parts)
+    length = len(content)
+    if length < 0x80:
+        return bytes((tag, length)) + content
+    size = (length.bit_length() + 7) // 8
+    return bytes((tag, 0x80 | size)) + length.to_bytes(size, "big") + content
 
 
 class Readable(Protocol):

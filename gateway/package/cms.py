@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from gateway.errors import CertificateUnusable, DecryptionFailed, WrongKey
 from gateway.package.ber import BerError, BerReader, Readable
-from gateway.package.identity import Identity
+from gateway.package.identity import Identity, issuer_der
 from gateway.package.limits import DEFAULT_LIMITS, Limits
 
 SEGMENT = 64 * 1024
@@ -277,7 +277,7 @@ def _is_for(info: cms.KeyTransRecipientInfo, certificate: x509.Certificate) -> b
         if rid.name == "issuer_and_serial_number":
             return bool(
                 rid.chosen["serial_number"].native == certificate.serial_number
-                and rid.chosen["issuer"].dump() == certificate.issuer.public_bytes()
+                and rid.chosen["issuer"].dump() == issuer_der(certificate)
             )
         wanted = rid.chosen.native
         extension = certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)

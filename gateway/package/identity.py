@@ -6,8 +6,10 @@ import re
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from asn1crypto import x509 as asn1_x509
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 _ORGANIZATION_IDENTIFIER = x509.ObjectIdentifier("2.5.4.97")
@@ -47,6 +49,12 @@ def certificate_orgnr(certificate: x509.Certificate) -> str | None:
             if found := re.fullmatch(pattern, str(attribute.value)):
                 return found[1]
     return None
+
+
+def issuer_der(certificate: x509.Certificate) -> bytes:
+    """The issuer's name byte for byte as in `certificate`, since names are compared so."""
+    loaded = asn1_x509.Certificate.load(certificate.public_bytes(Encoding.DER))
+    return bytes(loaded.issuer.dump())
 
 
 def days_left(certificate: x509.Certificate, now: datetime) -> int:

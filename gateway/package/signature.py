@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from asn1crypto import algos, cms, core, tsp
+from asn1crypto import cms, core, tsp
 from asn1crypto import x509 as asn1_x509
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -18,8 +19,9 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from gateway.errors import SignatureInvalid
+from gateway.package.ber import der
 from gateway.package.cms import MALFORMED
-from gateway.package.identity import Identity, certificate_orgnr
+from gateway.package.identity import Identity, certificate_orgnr, issuer_der
 
 _HASHES: dict[str, hashes.HashAlgorithm] = {
     "sha1": hashes.SHA1(),  # every Integrasjonspunkt signs with it
@@ -27,6 +29,22 @@ _HASHES: dict[str, hashes.HashAlgorithm] = {
     "sha384": hashes.SHA384(),
     "sha512": hashes.SHA512(),
 }
+_SEQUENCE, _SET, _OCTET_STRING = 0x30, 0x31, 0x04
+_VERSION_1 = der(0x02, b"\x01")
+
+
+def _oid(dotted: str) -> bytes:
+    return bytes(core.ObjectIdentifier(dotted).dump())
+
+
+_DATA = _oid("1.2.840.113549.1.7.1")
+_SIGNED_DATA = _oid("1.2.840.113549.1.7.2")
+_CONTENT_TYPE = _oid("1.2.840.113549.1.9.3")
+_MESSAGE_DIGEST = _oid("1.2.840.113549.1.9.4")
+_SIGNING_TIME = _oid("1.2.840.113549.1.9.5")
+_SIGNING_CERTIFICATE_V2 = _oid("1.2.840.113549.1.9.16.2.47")
+_SHA256 = der(_SEQUENCE, _oid("2.16.840.1.101.3.4.2.1"), b"\x05\x00")
+_RSA = der(_SEQUENCE, _oid("1.2.840.113549.1.1.1"), b"\x05\x00")
 _MOST_SIGNERS = 8
 _MOST_CERTIFICATES = 64
 
@@ -54,55 +72,52 @@ class Signature:
 
 
 def sign(manifest: bytes, signer: Identity, signed_at: datetime) -> bytes:
-    """A detached signature: SHA-256, PKCS#1 v1.5, with signing-certificate-v2."""
-    certificate = _asn1(signer.certificate)
+    """A detached signature: SHA-256, PKCS#1 v1.5, with signing-certificate-v2.
+
+    Put together by hand, because asn1crypto takes twenty times as long as the RSA key
+    to serialise it anew at every level.
+    """
     own = signer.certificate.public_bytes(Encoding.DER)
-    issuer_serial = {
-        "issuer": asn1_x509.GeneralNames(
-            [asn1_x509.GeneralName("directory_name", certificate.issuer)]
-        ),
-        "serial_number": certificate.serial_number,
-    }
-    essential = tsp.ESSCertIDv2(
-        {"cert_hash": hashlib.sha256(own).digest(), "issuer_serial": issuer_serial}
+    issuer = issuer_der(signer.certificate)
+    serial = core.Integer(signer.certificate.serial_number).dump()
+    general_name = der(0xA4, issuer)
+    essential = der(
+        _SEQUENCE,
+        der(_OCTET_STRING, hashlib.sha256(own).digest()),
+        der(_SEQUENCE, der(_SEQUENCE, general_name), serial),
     )
-    attributes = cms.CMSAttributes(
-        [
-            cms.CMSAttribute({"type": name, "values": [value]})
-            for name, value in (
-                ("content_type", "data"),
-                ("signing_time", cms.Time({"utc_time": signed_at.astimezone(UTC)})),
-                ("message_digest", hashlib.sha256(manifest).digest()),
-                ("signing_certificate_v2", tsp.SigningCertificateV2({"certs": [essential]})),
+    moment = cms.Time({"utc_time": signed_at.astimezone(UTC)}).dump()
+    attributes = b"".join(
+        sorted(
+            der(_SEQUENCE, oid, der(_SET, value))
+            for oid, value in (
+                (_CONTENT_TYPE, _DATA),
+                (_SIGNING_TIME, moment),
+                (_MESSAGE_DIGEST, der(_OCTET_STRING, hashlib.sha256(manifest).digest())),
+                (_SIGNING_CERTIFICATE_V2, der(_SEQUENCE, der(_SEQUENCE, essential))),
             )
-        ]
+        )
     )
-    sealed = signer.private_key.sign(attributes.dump(), padding.PKCS1v15(), hashes.SHA256())
-    sha256 = algos.DigestAlgorithm({"algorithm": "sha256", "parameters": core.Null()})
-    info = cms.SignerInfo(
-        {
-            "version": "v1",
-            "sid": cms.SignerIdentifier(
-                "issuer_and_serial_number",
-                {"issuer": certificate.issuer, "serial_number": certificate.serial_number},
-            ),
-            "digest_algorithm": sha256,
-            "signed_attrs": attributes,
-            "signature_algorithm": {"algorithm": "rsassa_pkcs1v15", "parameters": core.Null()},
-            "signature": sealed,
-        }
+    sealed = signer.private_key.sign(der(_SET, attributes), padding.PKCS1v15(), hashes.SHA256())
+    info = der(
+        _SEQUENCE,
+        _VERSION_1,
+        der(_SEQUENCE, issuer, serial),
+        _SHA256,
+        der(0xA0, attributes),
+        _RSA,
+        der(_OCTET_STRING, sealed),
     )
-    signed = cms.SignedData(
-        {
-            "version": "v1",
-            "digest_algorithms": [sha256],
-            "encap_content_info": {"content_type": "data"},
-            "certificates": [certificate, *(_asn1(it) for it in signer.chain)],
-            "signer_infos": [info],
-        }
+    chain = (it.public_bytes(Encoding.DER) for it in signer.chain)
+    signed = der(
+        _SEQUENCE,
+        _VERSION_1,
+        der(_SET, _SHA256),
+        der(_SEQUENCE, _DATA),
+        der(0xA0, own, *chain),
+        der(_SET, info),
     )
-    result: bytes = cms.ContentInfo({"content_type": "signed_data", "content": signed}).dump()
-    return result
+    return der(_SEQUENCE, _SIGNED_DATA, der(0xA0, signed))
 
 
 def verify(signature: bytes, manifest: bytes) -> Signature:
@@ -152,9 +167,23 @@ def _verify_signer(
         covered = manifest
     else:
         signed_at = _check_attributes(attributes, digest, manifest, certificate)
-        covered = attributes.untag().dump(force=True)  # signed with the tag of a SET
-        covered = b"\x31" + covered[1:]
+        # Signed is the DER form, with the tag of a SET; that is what stands there, except
+        # from writers who store it otherwise than they signed it.
+        covered = b"\x31" + attributes.dump()[1:]
+        with suppress(InvalidSignature):
+            _check_mathematics(certificate, info, digest, covered)
+            return _facts(certificate, certificates, digest, signed_at)
+        covered = b"\x31" + attributes.untag().dump(force=True)[1:]
     _check_mathematics(certificate, info, digest, covered)
+    return _facts(certificate, certificates, digest, signed_at)
+
+
+def _facts(
+    certificate: x509.Certificate,
+    certificates: list[x509.Certificate],
+    digest: str,
+    signed_at: str | None,
+) -> Signature:
     return Signature(
         subject=certificate.subject.rfc4514_string(),
         orgnr=certificate_orgnr(certificate),
@@ -171,14 +200,12 @@ def _verify_signer(
 
 def _signer_certificate(sid: Any, certificates: list[x509.Certificate]) -> x509.Certificate:
     for certificate in certificates:
-        own = _asn1(certificate)
         if sid.name == "issuer_and_serial_number":
-            if (
-                sid.chosen["serial_number"].native == certificate.serial_number
-                and sid.chosen["issuer"].dump() == own.issuer.dump()
-            ):
+            if sid.chosen["serial_number"].native == certificate.serial_number and sid.chosen[
+                "issuer"
+            ].dump() == issuer_der(certificate):
                 return certificate
-        elif own.key_identifier is not None and sid.chosen.native == own.key_identifier:
+        elif sid.chosen.native == _asn1(certificate).key_identifier:
             return certificate
     raise SignatureInvalid("the signer's certificate is not in the signature")
 
@@ -198,7 +225,8 @@ def _check_attributes(
     if not hmac.compare_digest(values["message_digest"][0].native, actual):
         raise SignatureInvalid("the signature is over another manifest")
     if "signing_certificate_v2" in values:
-        essential = values["signing_certificate_v2"][0]["certs"][0]
+        stated = tsp.SigningCertificateV2.load(values["signing_certificate_v2"][0].dump())
+        essential = stated["certs"][0]
         name = essential["hash_algorithm"]["algorithm"].native
         der = certificate.public_bytes(Encoding.DER)
         if essential["cert_hash"].native != hashlib.new(name, der).digest():
