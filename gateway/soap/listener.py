@@ -86,12 +86,12 @@ class Listener:
         # What workers left in output buffers is written by the loop.
         while self._has_output() and time.monotonic() < deadline:
             time.sleep(0.01)
-        self._closing.set()
-        for server in servers:
-            server.pull_trigger()  # wakes the loop
         if self._thread.is_alive():
+            # Run in the loop's thread, so that nobody writes to a trigger it has closed.
+            servers[0].trigger.pull_trigger(self._closing.set)
             self._thread.join(timeout=5)
         else:
+            self._closing.set()
             wasyncore.close_all(self._map)
 
     def _has_output(self) -> bool:
