@@ -27,7 +27,7 @@ def _organisation(text: str) -> tuple[str, str]:
 @click.option(
     "--folder",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Keeps keys over restarts, and holds the packages. A temporary one when not given.",
+    help="Keeps keys and packages over restarts. A temporary one when not given.",
 )
 @click.option(
     "--org",
@@ -67,6 +67,7 @@ def network(
         rate_limits=rate_limits,
         sign=not unsigned,
         tls=tls,
+        keep_transfers=folder is not None,
     )
     with simulated:
         place = {"url": simulated.url, "ca_file": str(simulated.ca_file)}

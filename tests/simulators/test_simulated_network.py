@@ -343,6 +343,31 @@ def test_simulate_network_runs_alone_and_keeps_keys(tmp_path: Path) -> None:
     assert clients[0] == clients[1]
 
 
+def test_packages_survive_a_restart(tmp_path: Path) -> None:
+    def start() -> Network:
+        network = Network(tmp_path, keep_transfers=True, scan_delay=60).start()
+        for orgnr in (ANNE, BERIT):
+            network.add_organisation(orgnr, orgnr)
+        return network
+
+    network = start()
+    with Caller(network, ANNE) as anne:
+        waiting, announced = anne.send(b"first"), anne.initialize()
+        before = anne.overview(waiting)
+    network.stop()
+    network = start()
+    try:
+        with Caller(network, ANNE) as anne, Caller(network, BERIT) as berit:
+            assert anne.overview(waiting) == before
+            assert anne.upload(announced, b"second").status_code == 200
+            network.clock.advance(60)
+            assert berit.list(status="Published", orderAscending="true") == [waiting, announced]
+            assert berit.download(waiting).content == b"first"
+            assert berit.confirm(waiting).status_code == 204
+    finally:
+        network.stop()
+
+
 def test_start_is_quick(tmp_path: Path) -> None:
     with Network(tmp_path):
         pass  # makes the keys

@@ -33,6 +33,7 @@ from .clock import Clock, timestamp
 from .control import Control
 from .exchange import Refused, Request
 from .faults import Fault
+from .ledger import Ledger
 from .maskinporten import SCOPES, Client, Maskinporten, SystemUser
 from .registry import ADMINISTRASJON, AVTALT, AVTALT_RESPONSE, PLAN, RESPONSE, Entry, Registry
 from .server import RATE_LIMITS, Logged, Routes, Server, Service
@@ -97,7 +98,7 @@ class Network:
     """Start it, add organisations, let gateways loose on it.
 
     Without `folder` everything is thrown away at `stop`; with it, keystores keep their
-    keys over restarts. Transfers never outlive the process. `scan_delay` is in seconds.
+    keys over restarts, and with `keep_transfers` the packages too. `scan_delay` is in seconds.
     Rate limits are off by default. With `tls` it speaks HTTPS with a certificate that
     `ca_file` vouches for.
     """
@@ -113,12 +114,15 @@ class Network:
         sign: bool = True,
         resource: str = DPO_RESOURCE,
         tls: bool = False,
+        keep_transfers: bool = False,
     ) -> None:
         self._temporary = folder is None
         self.folder = folder or Path(tempfile.mkdtemp(prefix="simulated-network-"))
         bytes_folder = self.folder / "transfers"
-        shutil.rmtree(bytes_folder, ignore_errors=True)  # their metadata was in memory
-        bytes_folder.mkdir(parents=True)
+        if not keep_transfers:
+            shutil.rmtree(bytes_folder, ignore_errors=True)
+        bytes_folder.mkdir(parents=True, exist_ok=True)
+        self._ledger = Ledger(self.folder / "transfers.sqlite") if keep_transfers else None
         (self.folder / "keystores").mkdir(exist_ok=True)
         self.clock = Clock()
         self.events: deque[dict[str, Any]] = deque(maxlen=100_000)
@@ -139,6 +143,7 @@ class Network:
             resources={resource: Resource(resource)},
             scan=ScanPolicy(scan_delay),
             publish_event=self._event,
+            ledger=self._ledger,
         )
         self.registry = Registry(key, certificate, self.maskinporten, resource, self.url, sign=sign)
         self.environment = Environment(
@@ -174,6 +179,8 @@ class Network:
             self._thread = None
         else:
             self._server.server_close()
+        if self._ledger is not None:
+            self._ledger.close()
         if self._temporary:
             shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -299,6 +306,7 @@ class Network:
             transfer.set(status, self.clock.now(), text)
             if status in (Status.Purged, Status.Failed):
                 transfer.remove_bytes()
+            self.broker.keep(transfer)
 
     def reset(self) -> None:
         """Forget transfers, events, log and faults; participants stay."""
@@ -306,6 +314,8 @@ class Network:
             for transfer in self.broker.transfers.values():
                 transfer.remove_bytes()
             self.broker.transfers.clear()
+            if self._ledger is not None:
+                self._ledger.clear()
         self.faults.remove()
         self.events.clear()
         self._service.log.clear()

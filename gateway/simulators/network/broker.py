@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import random
-import re
 import threading
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from .clock import Clock, timestamp
 from .exchange import CHUNK, Disconnected, FilePart, Refused, Reply, Request, problem
 from .form import form_of
+from .ledger import Ledger
 from .maskinporten import Caller, Maskinporten
+from .parameters import listing, quoted, span, validated
 from .transfers import EICAR, RecipientStatus, Resource, Status, Transfer
 
 READ, WRITE = "altinn:broker.read", "altinn:broker.write"
-_PARTY = re.compile(r"(?:\d{4}:|urn:altinn:organization:identifier-no:)(\d{9})")
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
-_RESOURCE_PREFIX = "urn:altinn:resource:"
 
 
 @dataclass
@@ -53,7 +51,19 @@ class Broker:
     transfers: dict[str, Transfer] = field(default_factory=dict)
     publish_event: Callable[[str, Transfer, str, str], None] = lambda *_: None
     """Called with event name, transfer, party and role."""
+    ledger: Ledger | None = None
+    """Where transfers are kept over restarts."""
     lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def __post_init__(self) -> None:
+        if self.ledger is not None:
+            for transfer in self.ledger.load(self.resources):
+                self.transfers[transfer.id] = transfer
+
+    def keep(self, transfer: Transfer) -> None:
+        """Write the transfer down as it stands."""
+        if self.ledger is not None:
+            self.ledger.save(transfer)
 
     # --- who may -----------------------------------------------------------------------
 
@@ -95,6 +105,8 @@ class Broker:
     def _settle(self, transfer: Transfer) -> None:
         with self.lock:
             reached = transfer.settle(self.clock.now())
+            if reached:
+                self.keep(transfer)
         for status in reached:
             if status == Status.Published:
                 self._tell_everybody("published", transfer)
@@ -125,7 +137,7 @@ class Broker:
 
     def announce(self, request: Request, caller: Caller, body: Any) -> Transfer:
         """Check the fields and rights in the broker's order; the new transfer."""
-        fields = _validated(body)
+        fields = validated(body)
         request.resource = fields["resourceid"]
         sender = fields["sender"].split(":")[-1]
         if caller.orgnr != sender or not self._permits(caller, fields["resourceid"], "write"):
@@ -155,6 +167,7 @@ class Broker:
                 checksum_supplied=fields["checksum"] is not None,
             )
             self.transfers[transfer.id] = transfer
+            self.keep(transfer)
         self._tell("filetransferinitialized", transfer, sender, "Sender")
         return transfer
 
@@ -188,6 +201,7 @@ class Broker:
         with self.lock:
             if transfer.status == Status.Initialized:
                 transfer.set(Status.UploadStarted, self.clock.now())
+                self.keep(transfer)
         part = self.folder / f"{transfer.id}.{uuid.uuid4().hex}.part"
         try:
             size, md5, infected = _receive(request, part)
@@ -206,11 +220,13 @@ class Broker:
             if transfer.checksum_supplied and transfer.checksum != md5:
                 transfer.set(Status.Failed, now, "Upload failed: checksum mismatch")
                 transfer.remove_bytes()
+                self.keep(transfer)
                 self._tell("uploadfailed", transfer, transfer.sender_orgnr, "Sender")
                 raise problem(400, "Bad Request", "MD5 differs", code="BRO-00009")
             if not transfer.virus_scan:
                 transfer.checksum = transfer.checksum or md5
                 transfer.set(Status.Published, now)
+                self.keep(transfer)
                 self._tell_everybody("published", transfer)
                 return
             transfer.set(Status.UploadProcessing, now)
@@ -218,6 +234,7 @@ class Broker:
             seconds = self.scan.seconds()
             if seconds != float("inf"):
                 transfer.scan_ends = now + timedelta(seconds=seconds)
+            self.keep(transfer)
             self._settle(transfer)
 
     def _not_yet_uploaded(self, transfer: Transfer) -> None:
@@ -325,7 +342,7 @@ class Broker:
         caller = self._caller(request, READ, WRITE)
         query = request.query
         request.resource = query.get("resourceId")
-        wanted = _listing(query)
+        wanted = listing(query)
         resource = query["resourceId"]
         if not (
             self._permits(caller, resource, "read") and self._permits(caller, resource, "write")
@@ -366,20 +383,21 @@ class Broker:
             )
         headers = {
             "Accept-Ranges": "bytes",
-            "Content-Disposition": f'attachment; filename="{_quoted(transfer.filename)}"',
+            "Content-Disposition": f'attachment; filename="{quoted(transfer.filename)}"',
         }
-        span = _span(request.headers.get("Range"), transfer.size)
+        piece = span(request.headers.get("Range"), transfer.size)
         now = self.clock.now()
         with self.lock:
             last = transfer.last_ranged.get(caller.orgnr)
-            if span is None or last is None or now - last >= timedelta(minutes=5):
+            if piece is None or last is None or now - last >= timedelta(minutes=5):
                 transfer.record(caller.orgnr, RecipientStatus.DownloadStarted, now)
-            if span is not None:
+            if piece is not None:
                 transfer.last_ranged[caller.orgnr] = now
+            self.keep(transfer)
         kind = "application/octet-stream"
-        if span is None:
+        if piece is None:
             return Reply(200, FilePart(transfer.file, 0, transfer.size), kind, headers)
-        start, end = span
+        start, end = piece
         headers["Content-Range"] = f"bytes {start}-{end}/{transfer.size}"
         return Reply(206, FilePart(transfer.file, start, end - start + 1), kind, headers)
 
@@ -408,112 +426,12 @@ class Broker:
                 if transfer.all_confirmed:
                     transfer.set(Status.AllConfirmedDownloaded, now)
                     self._tell_everybody("allconfirmeddownloaded", transfer)
+                self.keep(transfer)
         return Reply.empty(204)
-
-
-@dataclass(frozen=True)
-class _Listing:
-    """The parameters of one list call."""
-
-    status: Status | None
-    recipient_status: RecipientStatus | None
-    role: str | None
-    since: datetime | None
-    until: datetime | None
-    ascending: bool
-
-    def time(self, transfer: Transfer, orgnr: str) -> datetime | None:
-        """The time to sort by when the transfer belongs in the list, else None."""
-        recipient = orgnr in transfer.recipient_orgnrs
-        sender = transfer.sender == f"0192:{orgnr}"
-        if self.recipient_status is not None:
-            latest = transfer.latest(orgnr) if recipient else None
-            if latest is None or latest.status != self.recipient_status:
-                return None
-        elif not {"sender": sender, "recipient": recipient, None: sender or recipient}[self.role]:
-            return None
-        if self.status is not None and transfer.status != self.status:
-            return None
-        moment = transfer.created if self.status is None else transfer.changed
-        if self.since and self.until:
-            inside = self.since <= moment <= self.until
-        elif self.since:
-            inside = moment > self.since
-        elif self.until:
-            inside = moment < self.until
-        else:
-            inside = True
-        return moment if inside else None
-
-
-def _listing(query: dict[str, str]) -> _Listing:
-    errors: dict[str, list[str]] = {}
-
-    def choice(name: str, kind: type[Status] | type[RecipientStatus]) -> Any:
-        value = query.get(name)
-        if value is None:
-            return None
-        for member in kind:
-            if value.lower() == member.name.lower():
-                return member
-        errors[name] = [f"The value '{value[:64]}' is not valid."]
-        return None
-
-    def moment(name: str) -> datetime | None:
-        value = query.get(name)
-        if value is None:
-            return None
-        try:
-            parsed = datetime.fromisoformat(value)
-        except ValueError:
-            errors[name] = [f"The value '{value[:64]}' is not valid."]
-            return None
-        return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
-
-    role = query.get("role", "").lower() or None
-    if role not in (None, "sender", "recipient"):
-        errors["role"] = ["The value is not valid."]
-    if not query.get("resourceId"):
-        errors["resourceId"] = ["The resourceId field is required."]
-    listing = _Listing(
-        choice("status", Status),
-        choice("recipientStatus", RecipientStatus),
-        role,
-        moment("from"),
-        moment("to"),
-        query.get("orderAscending", "").lower() == "true",
-    )
-    if errors:
-        raise problem(400, "One or more validation errors occurred.", errors=errors)
-    return listing
 
 
 def _no_access() -> Refused:
     return problem(401, "Unauthorized", "No access to the resource", code="BRO-00006")
-
-
-def _quoted(filename: str) -> str:
-    plain = filename.encode("ascii", "replace").decode("ascii")
-    return "".join("_" if c in '"\\' or ord(c) < 32 else c for c in plain)
-
-
-def _span(header: str | None, size: int) -> tuple[int, int] | None:
-    """First and last byte of one satisfiable range; None when there is no usable header."""
-    match = _RANGE.fullmatch((header or "").replace(" ", ""))
-    if match is None or match.groups() == ("", ""):
-        return None
-    first, last = match.groups()
-    if first:
-        start, end = int(first), min(int(last) if last else size - 1, size - 1)
-        if last and int(last) < int(first):
-            return None
-    else:
-        start, end = max(0, size - int(last)), size - 1
-    if start >= size or (not first and int(last) == 0):
-        refused = problem(416, "Range Not Satisfiable", code="BRO-00029")
-        refused.reply.headers["Content-Range"] = f"bytes */{size}"
-        raise refused
-    return start, end
 
 
 def _receive(request: Request, target: Path) -> tuple[int, str, bool]:
@@ -528,63 +446,3 @@ def _receive(request: Request, target: Path) -> tuple[int, str, bool]:
             infected = infected or EICAR in tail + piece
             tail = piece[-len(EICAR) :]
     return size, digest.hexdigest(), infected
-
-
-def _validated(body: Any) -> dict[str, Any]:
-    """The fields of an initialize call with lower-case names (altinn-transport 1.4).
-
-    Refuses with 400 with ``errors`` per field and no ``code``.
-    """
-    if not isinstance(body, dict):
-        raise problem(
-            400, "One or more validation errors occurred.", errors={"$": ["An object is needed."]}
-        )
-    fields = {str(name).lower(): value for name, value in body.items()}
-    errors: dict[str, list[str]] = {}
-
-    def text(name: str, longest: int) -> str:
-        value = fields.get(name.lower())
-        if not isinstance(value, str) or not 1 <= len(value) <= longest:
-            errors[name] = [f"The field {name} must be text of 1 to {longest} characters."]
-            return ""
-        return value
-
-    def party(name: str, value: Any) -> None:
-        if not isinstance(value, str) or not _PARTY.fullmatch(value):
-            errors[name] = ["Organisations are given as 0192:ddddddddd or as a URN."]
-
-    filename = text("fileName", 255)
-    resource = text("resourceId", 255 + len(_RESOURCE_PREFIX)).removeprefix(_RESOURCE_PREFIX)
-    if ":" in resource:
-        errors["resourceId"] = ["Unknown form of resource id."]
-    reference = text("sendersFileTransferReference", 4096)
-    party("sender", fields.get("sender"))
-    recipients = fields.get("recipients")
-    if not isinstance(recipients, list) or not recipients:
-        errors["recipients"] = ["One recipient at least is required."]
-    else:
-        for position, recipient in enumerate(recipients):
-            party(f"recipients[{position}]", recipient)
-    properties = fields.get("propertylist") or {}
-    if not isinstance(properties, dict) or len(properties) > 10:
-        errors["propertyList"] = ["At most 10 properties."]
-    elif any(
-        len(name) > 50 or not isinstance(value, str) or len(value) > 3000
-        for name, value in properties.items()
-    ):
-        errors["propertyList"] = ["Keys have at most 50 characters and values 3000."]
-    checksum = fields.get("checksum") or None
-    if checksum is not None and not re.fullmatch(r"[0-9a-f]{32}", str(checksum)):
-        errors["checksum"] = ["An MD5 of 32 lower-case hexadecimal digits."]
-    if errors:
-        raise problem(400, "One or more validation errors occurred.", errors=errors)
-    return {
-        "filename": filename,
-        "resourceid": resource,
-        "sendersfiletransferreference": reference,
-        "sender": fields["sender"],
-        "recipients": recipients,
-        "propertylist": properties,
-        "checksum": checksum,
-        "disablevirusscan": bool(fields.get("disablevirusscan")),
-    }
