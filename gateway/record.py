@@ -73,7 +73,7 @@ class Child:
     """Place in the order of the type's elements."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Schema:
     """What a schema file says, as far as translation needs it."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from functools import lru_cache
 from typing import Any, BinaryIO
 
 from lxml import etree
@@ -112,7 +114,7 @@ def _read(element: etree._Element, schema: Schema, type: str, depth: int) -> Rec
         else:
             text = node.text or ""
             if len(node):
-                text = "".join(str(part) for part in node.itertext())
+                text += "".join(comment.tail or "" for comment in node)
             if name in values:
                 record.repeats.setdefault(name, [values[name]]).append(text)
                 if known is None or not known.repeated:
@@ -140,29 +142,55 @@ def _stray(record: Record, text: str) -> None:
 
 
 def write_noark5(record: Record, schema: Schema) -> etree._Element:
-    """The record as an arkivmelding tree, elements in the schema's order."""
-    nsmap: Any = {None: NAMESPACE, "xsi": XSI}
-    root = etree.Element(f"{_PREFIX}arkivmelding", nsmap=nsmap)
-    _write(record, root, schema, schema.root)
-    return root
+    """The record as an arkivmelding tree, elements in the schema's order.
+
+    Made as text and parsed once: several times faster than element by element.
+    """
+    parts = [f'<arkivmelding xmlns="{NAMESPACE}" xmlns:xsi="{XSI}"']
+    _write(record, parts, schema, schema.root)
+    parts.append("</arkivmelding>")
+    return etree.fromstring("".join(parts).encode(), _OWN)
 
 
-def _write(record: Record, parent: etree._Element, schema: Schema, type: str) -> None:
+_OWN = etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=True)
+"""For text that we have just written ourselves."""
+
+_SPECIAL = re.compile("[&<>\r]")
+
+
+def _write(record: Record, parts: list[str], schema: Schema, type: str) -> None:
+    """Everything after the name in the start tag, up to the end tag."""
     if record.type is not None:
-        parent.set(XSI_TYPE, record.type)
         type = record.type
-    children = schema.types.get(type, {})
+        parts.append(f' xsi:type="{type}"')
+    parts.append(">")
+    types = _types(schema, type)
     values, groups = record.values, record.groups
     names = [*values, *groups]
-    names.sort(key=lambda name: children[name].rank)
+    names.sort(key=_ranks(schema, type).__getitem__)
     for name in names:
-        tag = _PREFIX + name
         if name in groups:
-            inner = children[name].type
             for group in groups[name]:
-                _write(group, etree.SubElement(parent, tag), schema, inner)
-        elif name in record.repeats:
-            for text in record.repeats[name]:
-                etree.SubElement(parent, tag).text = text
+                parts.append(f"<{name}")
+                _write(group, parts, schema, types[name])
+                parts.append(f"</{name}>")
         else:
-            etree.SubElement(parent, tag).text = values[name]
+            for text in record.repeats.get(name) or (values[name],):
+                if _SPECIAL.search(text):
+                    text = _escape(text)
+                parts.append(f"<{name}>{text}</{name}>")
+
+
+def _escape(text: str) -> str:
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return text.replace("\r", "&#13;")
+
+
+@lru_cache(maxsize=64)
+def _ranks(schema: Schema, type: str) -> dict[str, int]:
+    return {child.name: child.rank for child in schema.types.get(type, {}).values()}
+
+
+@lru_cache(maxsize=64)
+def _types(schema: Schema, type: str) -> dict[str, str]:
+    return {child.name: child.type for child in schema.types.get(type, {}).values()}

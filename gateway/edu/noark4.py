@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from lxml import etree
 
 from gateway.model import CONTENT_REF, MELDING_NAMESPACE
-from gateway.record import STRAY_TEXT, XSI_NIL, Child, Record, Schema
+from gateway.record import STRAY_TEXT, XSI_NIL, Record, Schema
 
 NOARKSAK = "noarksak"
 JOURNPOST = "journpost"
@@ -59,36 +60,72 @@ def _take_file(dokument: Record) -> FileReference | None:
 
 
 def _read(element: etree._Element, schema: Schema, type: str, depth: int) -> Record:
-    children = schema.types.get(type, {})
+    known = _known(schema, type)
     record = Record()
-    values, groups = record.values, record.groups
+    values = record.values
     for node in element:
         tag = node.tag
-        if not isinstance(tag, str):
-            _stray(record, node.tail)
-            continue
-        name = tag[tag.rfind("}") + 1 :]
-        child = children.get(name)
-        text = node.text
-        if text is None and node.get(XSI_NIL) in ("true", "1"):
-            continue
-        if name == "base64" and child is not None:
-            groups[name] = [_base64(node)]
-        elif child is not None and child.type in schema.types:
-            _add_group(groups, child, _read_at(node, schema, child.type, depth))
-        elif len(node) and any(isinstance(inner.tag, str) for inner in node):
-            groups.setdefault(name, []).append(_read_at(node, schema, "", depth))
-        else:
-            if len(node):
-                text = "".join(str(part) for part in node.itertext(with_tail=False))
-            if name in values:
+        entry = known.get(tag)
+        if entry is None and isinstance(tag, str):
+            entry = known.get(tag[tag.rfind("}") + 1 :])
+        if entry is not None and entry[1] is None and not len(node):
+            name, text = entry[0], node.text
+            if text is None and node.get(XSI_NIL) in ("true", "1"):
+                pass
+            elif name in values:
                 record.repeats.setdefault(name, [values[name]]).append(text or "")
-            values[name] = text or ""
-        if node.tail is not None:
-            _stray(record, node.tail)
-    if element.text is not None:
-        _stray(record, element.text)
+                values[name] = text or ""
+            else:
+                values[name] = text or ""
+        elif isinstance(tag, str):
+            _read_other(node, record, schema, entry, depth)
+        tail = node.tail
+        if tail is not None and not tail.isspace():
+            _stray(record, tail)
+    text = element.text
+    if text is not None and not text.isspace():
+        _stray(record, text)
     return record
+
+
+def _read_other(
+    node: etree._Element, record: Record, schema: Schema, entry: _Entry | None, depth: int
+) -> None:
+    """An object, an unknown element, or a leaf with comments in it."""
+    text = node.text
+    name = entry[0] if entry is not None else etree.QName(node).localname
+    if text is None and node.get(XSI_NIL) in ("true", "1"):
+        return
+    if name == "base64" and entry is not None:
+        record.groups[name] = [_base64(node)]
+    elif entry is not None and entry[1] is not None:
+        inner = _read_at(node, schema, entry[1], depth)
+        several = record.groups.setdefault(name, [])
+        several.insert(len(several) if entry[2] else 0, inner)
+    elif any(isinstance(inner.tag, str) for inner in node):
+        record.groups.setdefault(name, []).append(_read_at(node, schema, "", depth))
+    else:
+        if len(node):
+            text = (text or "") + "".join(comment.tail or "" for comment in node)
+        if name in record.values:
+            record.repeats.setdefault(name, [record.values[name]]).append(text or "")
+        record.values[name] = text or ""
+
+
+_Entry = tuple[str, str | None, bool]
+"""An element's name, the type of the object it is (None: a leaf), whether it repeats."""
+
+
+@lru_cache(maxsize=64)
+def _known(schema: Schema, type: str) -> dict[str, _Entry]:
+    return {
+        child.name: (
+            child.name,
+            child.type if child.type in schema.types or child.name == "base64" else None,
+            child.repeated,
+        )
+        for child in schema.types.get(type, {}).values()
+    }
 
 
 def _read_at(node: etree._Element, schema: Schema, type: str, depth: int) -> Record:
@@ -107,13 +144,6 @@ def _base64(node: etree._Element) -> Record:
         if value is not None:
             record.values[attribute] = value
     return record
-
-
-def _add_group(groups: dict[str, list[Record]], child: Child, record: Record) -> None:
-    if child.repeated:
-        groups.setdefault(child.name, []).append(record)
-    else:
-        groups.setdefault(child.name, []).insert(0, record)
 
 
 def _stray(record: Record, text: str | None) -> None:

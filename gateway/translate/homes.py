@@ -24,7 +24,7 @@ class Homes:
 
     def of_edu(self, path: str) -> str | None:
         """Home of an EDU field; the rest block when it has none of its own."""
-        plain = _POSITION.sub("", path)
+        plain = _POSITION.sub("", path) if "[" in path else path
         if plain in self.am:
             return self.am[plain]
         if plain.startswith("noarksak/"):

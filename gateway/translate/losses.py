@@ -47,22 +47,30 @@ def can_carry(leaf: Missing) -> bool:
 
 
 def _loss_out(leaf: Missing, mapping: Mapping) -> Loss:
-    if _FILE.search(leaf.path):
-        path = leaf.path.rpartition("/")[0]
+    path = leaf.path
+    plain = _POSITION.sub("", path) if "[" in path else path
+    if plain.endswith(("/base64/ref", "/base64/problem")):
         reason = "files of a journpost inside noarksak are not sent"
-        return Loss(path, Outcome.LOST, "group", reason)
-    kind = mapping.homes.kind(leaf.path)
-    outcome, reason = _why(leaf, kind, mapping)
-    home = None if leaf.path.endswith(STRAY_TEXT) else mapping.homes.of_edu(leaf.path)
-    return Loss(leaf.path, outcome, kind, reason, home, leaf.value)
+        return Loss(path.rpartition("/")[0], Outcome.LOST, "group", reason)
+    if plain in mapping.translated or leaf.overwritten or leaf.given is not None:
+        kind = mapping.homes.kinds.get(plain, "text")
+        outcome, reason = _why(leaf, kind, plain in mapping.translated)
+        return Loss(path, outcome, kind, reason, mapping.homes.of_edu(plain), leaf.value)
+    if plain.endswith(STRAY_TEXT):
+        return Loss(path, Outcome.LOST, "text", "text between elements", None, leaf.value)
+    return Loss(
+        path,
+        Outcome.LOST,
+        mapping.homes.kinds.get(plain, "text"),
+        f"arkivmelding has no place for it in profile {mapping.name}",
+        mapping.homes.of_edu(plain),
+        leaf.value,
+    )
 
 
-def _why(leaf: Missing, kind: str, mapping: Mapping) -> tuple[Outcome, str]:
+def _why(leaf: Missing, kind: str, mapped: bool) -> tuple[Outcome, str]:
     if leaf.overwritten:
         return Outcome.LOST, "came more than once; the last counts"
-    if leaf.path.endswith(STRAY_TEXT):
-        return Outcome.LOST, "text between elements"
-    mapped = _POSITION.sub("", leaf.path) in mapping.translated
     if kind == "integer" and mapped:
         if read_integer(leaf.value) is None:
             return Outcome.LOST, "not a readable integer; left out"
@@ -79,9 +87,7 @@ def _why(leaf: Missing, kind: str, mapping: Mapping) -> tuple[Outcome, str]:
         return Outcome.CHANGED, "the text that stands for the code means another one"
     if leaf.given is not None:
         return Outcome.CHANGED, "the receiver sees another value"
-    if mapped:
-        return Outcome.LOST, "left out by rule"
-    return Outcome.LOST, f"arkivmelding has no place for it in profile {mapping.name}"
+    return Outcome.LOST, "left out by rule"
 
 
 # --- incoming -------------------------------------------------------------------------

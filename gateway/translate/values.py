@@ -26,6 +26,8 @@ GUID = re.compile(rf"{_HEX}|\{{{_HEX}\}}")
 
 def read_integer(text: str) -> str | None:
     """Canonical form: no plus, no leading zeros, ASCII digits (mapping 3.2). No limit."""
+    if text.isdigit() and text.isascii() and text[0] != "0":
+        return text
     match = _INTEGER.fullmatch(text)
     if match is None:
         return None
