@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from asn1crypto import algos, cms, core
-from asn1crypto import x509 as asn1_x509
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
@@ -20,10 +19,9 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CBC
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from gateway.errors import CertificateUnusable, DecryptionFailed, WrongKey
-from gateway.package.ber import BerError, BerReader, Readable
+from gateway.package.ber import BerError, BerReader, Readable, der
 from gateway.package.identity import Identity, issuer_der
 from gateway.package.limits import DEFAULT_LIMITS, Limits
 
@@ -32,6 +30,14 @@ _BATCH = 8 * SEGMENT
 _END_OF_CONTENTS = b"\x00\x00"
 _OID_ENVELOPED_DATA = bytes.fromhex("06092a864886f70d010703")
 _OID_DATA = bytes.fromhex("06092a864886f70d010701")
+_OID_AES_256_CBC = bytes.fromhex("060960864801650304012a")
+_SHA256 = der(0x30, bytes.fromhex("0609608648016503040201"), b"\x05\x00")
+_MGF1_SHA256 = der(0x30, bytes.fromhex("06092a864886f70d010108"), _SHA256)
+_RSAES_OAEP_SHA256 = der(
+    0x30,
+    bytes.fromhex("06092a864886f70d010107"),
+    der(0x30, der(0xA0, _SHA256), der(0xA1, _MGF1_SHA256)),
+)
 _HASHES: dict[str, hashes.HashAlgorithm] = {
     "sha1": hashes.SHA1(),
     "sha256": hashes.SHA256(),
@@ -64,14 +70,13 @@ class EnvelopeWriter:
         self._pending = bytearray()
         key, iv = random_bytes(32), random_bytes(16)
         self._encryptor = Cipher(AES(key), CBC(iv)).encryptor()
-        algorithm = cms.EncryptionAlgorithm({"algorithm": "aes256_cbc", "parameters": iv})
         write(
             b"\x30\x80" + _OID_ENVELOPED_DATA + b"\xa0\x80"
             b"\x30\x80\x02\x01\x00"
-            + cms.RecipientInfos([_recipient(receiver, key)]).dump()
+            + der(0x31, _recipient(receiver, key))
             + b"\x30\x80"
             + _OID_DATA
-            + algorithm.dump()
+            + der(0x30, _OID_AES_256_CBC, der(0x04, iv))
             + b"\xa0\x80"
         )
 
@@ -126,29 +131,18 @@ def check_receiver_certificate(certificate: x509.Certificate) -> RSAPublicKey:
     return key
 
 
-def _recipient(certificate: x509.Certificate, key: bytes) -> cms.RecipientInfo:
+def _recipient(certificate: x509.Certificate, key: bytes) -> bytes:
+    """A KeyTransRecipientInfo; by hand, since asn1crypto is slow at writing."""
     public_key = check_receiver_certificate(certificate)
     sha256 = hashes.SHA256()
     oaep = padding.OAEP(mgf=padding.MGF1(algorithm=sha256), algorithm=sha256, label=None)
-    holder = asn1_x509.Certificate.load(certificate.public_bytes(Encoding.DER))
-    digest = {"algorithm": "sha256", "parameters": core.Null()}
-    parameters = algos.RSAESOAEPParams(
-        {
-            "hash_algorithm": digest,
-            "mask_gen_algorithm": {"algorithm": "mgf1", "parameters": digest},
-        }
-    )
-    return cms.RecipientInfo(
-        "ktri",
-        {
-            "version": "v0",
-            "rid": cms.RecipientIdentifier(
-                "issuer_and_serial_number",
-                {"issuer": holder.issuer, "serial_number": holder.serial_number},
-            ),
-            "key_encryption_algorithm": {"algorithm": "rsaes_oaep", "parameters": parameters},
-            "encrypted_key": public_key.encrypt(key, oaep),
-        },
+    serial = core.Integer(certificate.serial_number).dump()
+    return der(
+        0x30,
+        b"\x02\x01\x00",
+        der(0x30, issuer_der(certificate), serial),
+        _RSAES_OAEP_SHA256,
+        der(0x04, public_key.encrypt(key, oaep)),
     )
 
 

@@ -163,7 +163,7 @@ def _verify_signer(
         raise SignatureInvalid(f"digest {digest} is not accepted")
     attributes = info["signed_attrs"]
     signed_at = None
-    if attributes.native is None:
+    if isinstance(attributes, core.Void):
         covered = manifest
     else:
         signed_at = _check_attributes(attributes, digest, manifest, certificate)

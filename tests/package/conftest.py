@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import pytest
 from cryptography import x509
+from hypothesis import settings
 from packing import FIXTURES, MemorySpool, fixture_identity
 
 from gateway.package import Identity
+
+# Machines that run tests are often busy with other things; time is measured elsewhere.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session")

@@ -85,6 +85,7 @@ def certificate(
     key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey,
     *,
     subject: str = "NTRNO-991825827",
+    serial: int | None = None,
     issuer: tuple[x509.Certificate, rsa.RSAPrivateKey] | None = None,
     not_before: datetime = NOW - timedelta(days=365),
     not_after: datetime = NOW + timedelta(days=365),
@@ -97,7 +98,7 @@ def certificate(
         .subject_name(name)
         .issuer_name(issuer[0].subject if issuer else name)
         .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
+        .serial_number(serial or x509.random_serial_number())
         .not_valid_before(not_before)
         .not_valid_after(not_after)
     )

@@ -12,6 +12,7 @@ from datetime import timedelta
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
 from packing import NOW, MemorySpool, certificate, key_usage
 from test_package_round_trip import DOCUMENTS, letter, packed
 
@@ -35,8 +36,9 @@ from gateway.package.asice import Container, read_container
 from gateway.package.ber import BerError, BerReader
 from gateway.package.cms import Envelope
 from gateway.package.limits import DEFAULT_LIMITS
-from gateway.package.signature import sign
+from gateway.package.signature import sign, verify
 
+MANIFEST = b"<ASiCManifest/>"
 SIGNATURE = "META-INF/signature-1.p7s"
 ETSI = "http://uri.etsi.org/02918/v1.2.1#"
 SHA256 = "http://www.w3.org/2001/04/xmlenc#sha256"
@@ -485,3 +487,17 @@ def test_malformed_ber_is_an_error_of_its_own(data: bytes) -> None:
         ber.leave()
     with pytest.raises(DecryptionFailed):
         Envelope(io.BytesIO(data))
+
+
+def test_a_certificate_swapped_for_its_twin_is_refused() -> None:
+    """The same key, issuer and serial: only signing-certificate-v2 tells them apart."""
+    number = x509.random_serial_number()
+    own, twin = (
+        certificate(_KEY, serial=number, not_after=NOW + timedelta(days=days)) for days in (30, 60)
+    )
+    signature = sign(MANIFEST, Identity(_KEY, own), NOW)
+    assert verify(signature, MANIFEST).orgnr == "991825827"
+    swapped = signature.replace(own.public_bytes(Encoding.DER), twin.public_bytes(Encoding.DER))
+    assert swapped != signature
+    with pytest.raises(SignatureInvalid, match="another certificate"):
+        verify(swapped, MANIFEST)
