@@ -81,18 +81,25 @@ class Answer:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """``Retry-After`` in seconds, given as a number or as a date; None when unusable."""
+    """``Retry-After`` in seconds, given as a number or as a date; None when unusable.
+
+    Never more than an hour, whatever the other side says.
+    """
     value = headers.get("Retry-After", "").strip()
     if not value:
         return None
     try:
-        return max(0.0, float(value))
+        return _at_most_an_hour(float(value))
     except ValueError:
         pass
     try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except (TypeError, ValueError):
+        return _at_most_an_hour(parsedate_to_datetime(value).timestamp() - time.time())
+    except (TypeError, ValueError, OverflowError):
         return None
+
+
+def _at_most_an_hour(seconds: float) -> float:
+    return min(max(0.0, seconds), 3600.0)
 
 
 def call(
