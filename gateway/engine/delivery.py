@@ -89,21 +89,21 @@ class Handover:
         """Whether an earlier attempt without outcome means that nothing is done now.
 
         The archive's own receipt settles it; it is waited for, and only then is the
-        letter handed over again, marked as a possible duplicate (issue E).
+        letter handed over again, marked as a possible duplicate (issue E). Nothing
+        answers a receipt, so a receipt is marked and handed over again at once.
         """
-        if message.kind is not Kind.LETTER:
-            return False
         with self._ledger.entry() as entry:
-            receipt = entry.answered(message)
-            if receipt is not None:
-                if jobs.finish(entry.tx, job):
-                    fact = Fact.FILED if receipt.type.accepted else Fact.REJECTED
-                    entry.record(message, fact, "seen from the archive's own receipt")
-                return True
-            again = since + self._context.policy.unclear_wait
-            if entry.now < again:
-                jobs.defer(entry.tx, job, again)
-                return True
+            if message.kind is Kind.LETTER:
+                receipt = entry.answered(message)
+                if receipt is not None:
+                    if jobs.finish(entry.tx, job):
+                        fact = Fact.FILED if receipt.type.accepted else Fact.REJECTED
+                        entry.record(message, fact, "seen from the archive's own receipt")
+                    return True
+                again = since + self._context.policy.unclear_wait
+                if entry.now < again:
+                    jobs.defer(entry.tx, job, again)
+                    return True
             note = f"possible duplicate: handed over again at {entry.now.isoformat()}"
             messages.change(entry.tx, message.row_id, warnings=[*message.warnings, note])
         return False
@@ -124,7 +124,7 @@ class Handover:
             if waits and not known:
                 due = max(due, entry.now + wait)
             problem = f"{type(error).__name__}: {error.detail}"
-            jobs.postpone(entry.tx, job, due, problem, unclear=waits)
+            jobs.postpone(entry.tx, job, due, problem, unclear=True)
 
     # --- when it certainly has not ----------------------------------------------------
 

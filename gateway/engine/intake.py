@@ -267,7 +267,14 @@ class Intake:
             if letter is None:
                 letter = self._unknown_letter(archive_id, receiver)  # A5, A6
             else:  # an attempt whose answer was lost need not be made again
+                messages.lock(entry.tx, letter.row_id)
                 jobs.wake(entry.tx, letter.row_id, Task.DELIVER, entry.now)
+                earlier = entry.answered(letter)
+                if earlier is not None and earlier != receipt:
+                    # It may have filed the letter twice; the sender gets one answer (8).
+                    audit.info("another receipt for %s was not passed on", letter.message_id)
+                    entry.note(letter, f"another AppReceipt from the archive: {receipt.type}")
+                    return OK
             key = f"receipt|{letter.message_id}|{receiver}|{_receipt_hash(receipt)}"
             try:
                 entry.send_receipt(letter, receipt, duplicate_key=key)

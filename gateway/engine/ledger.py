@@ -118,6 +118,7 @@ class Entry:
         """
         consequence = step(_SORTS[message.kind, message.direction], fact)
         if consequence.status is not None:
+            messages.lock(self.tx, message.row_id)
             event = Event(self.now, consequence.status, description)
             messages.add_event(self.tx, message.row_id, event)
             known = [one.status for one in messages.events(self.tx, message.row_id)]
@@ -152,9 +153,11 @@ class Entry:
             case Action.STATUS_LEVERT:
                 self.send_status(message, Status.LEVERT)
             case Action.SEND_KVITTERING:
+                messages.lock(self.tx, message.row_id)
                 if not self.answered(message):
                     self.send_receipt(message, answer or _error(cause))
             case Action.TELL_ARCHIVE:
+                messages.lock(self.tx, message.row_id)
                 if not self.answered(message):
                     self._tell_archive(message, answer or _error(cause))
             case Action.ALERT:

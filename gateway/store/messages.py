@@ -129,6 +129,16 @@ def get(tx: Connection, row_id: int) -> Message:
     return found
 
 
+def lock(tx: Connection, row_id: int) -> None:
+    """Let no other transaction judge this message before ours has ended.
+
+    SQLite has one writer at a time anyway and ignores it.
+    """
+    tx.execute(
+        sa.select(message.c.id).where(message.c.id == row_id).with_for_update(key_share=True)
+    )
+
+
 def find(tx: Connection, *where: sa.ColumnElement[bool]) -> Message | None:
     """The oldest message that fulfils all conditions on `tables.message`."""
     row = tx.execute(sa.select(message).where(*where).order_by(message.c.id).limit(1)).first()
