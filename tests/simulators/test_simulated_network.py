@@ -310,6 +310,35 @@ def test_unknown_paths_and_methods(network: Network, anne: Caller) -> None:
     assert anne.call("DELETE").status_code == 405
 
 
+# --- beside recorded answers
+
+
+def members(path: Path) -> set[str]:
+    return set(json.loads(path.read_text("utf-8")))
+
+
+def test_answers_have_the_members_of_recorded_ones(
+    anne: Caller, berit: Caller, shared_samples: Path
+) -> None:
+    folder = shared_samples / "altinn" / "altinn3"
+    identifier = anne.send()
+    overview = anne.overview(identifier)
+    assert set(overview) == members(folder / "broker" / "overview-response.published.json")
+    recorded = json.loads((folder / "broker" / "overview-response.published.json").read_text())
+    assert set(overview["recipients"][0]) == set(recorded["recipients"][0])
+    details = anne.call("GET", f"/{identifier}/details").json()
+    assert set(details) == members(folder / "broker" / "details-response.allconfirmed.json")
+    unknown = anne.call("GET", "/00000000-0000-0000-0000-000000000000").json()
+    assert set(unknown) == members(folder / "broker" / "problem.404.BRO-00001.json")
+    invalid = anne.call("POST", json={}).json()
+    assert set(invalid) == members(folder / "broker" / "problem.400.validation.json")
+    token = anne.grant(anne.claims()).json()
+    assert set(token) == members(folder / "auth" / "maskinporten-token-response.json")
+    full = json.loads((folder / "broker" / "initialize-request.full.json").read_text())
+    full |= {"sender": f"0192:{ANNE}", "recipients": [f"0192:{BERIT}"], "disableVirusScan": None}
+    assert anne.call("POST", json=full).status_code == 200
+
+
 # --- alone ------------------------------------------------------------------------------
 
 

@@ -270,3 +270,19 @@ def test_published_samples_are_read(answers: Answers, shared_samples: Path) -> N
     folder = shared_samples / "registry"
     text = (folder / "identifier-org-all.response.json").read_text("utf-8")
     assert answers(text)(ARKIVVERKET).service in ("DPO", "DPV", "DPF", "DPI", "DPE")
+
+
+def test_published_signed_sample_is_verified(shared_samples: Path) -> None:
+    folder = shared_samples / "registry"
+    signed = (folder / "synthetic-signed-identifier.response.jose").read_bytes()
+    keys = (folder / "synthetic-jwks.json").read_bytes()
+    bodies = {"/jwk": keys, f"/identifier/{ARKIVVERKET}": signed}
+    transport = httpx.MockTransport(
+        lambda request: httpx.Response(200, content=bodies[request.url.path])
+    )
+    with httpx.Client(transport=transport) as client:
+        registry = Registry("http://registry", lambda: "token", http=client)
+        assert registry.find(ARKIVVERKET).service
+        bodies[f"/identifier/{ARKIVVERKET}"] = signed[:-4] + b"AAAA"
+        with pytest.raises(RegistryRefused):
+            Registry("http://registry", lambda: "token", http=client).find(ARKIVVERKET)
