@@ -151,7 +151,7 @@ def open_package(
             if sbd.type == ARKIVMELDING:
                 raise FileMissing("asic.zip is not in the package")
             return Opened(sbd)
-        with _entry(package, ASIC_ENTRY) as sealed:
+        with _entry(package, ASIC_ENTRY, limits) as sealed:
             clear = Envelope(sealed, limits).decrypted(identities)
             container = read_container(clear, spool, limits)
     return Opened(
@@ -172,7 +172,7 @@ def read_envelope(source: BinaryIO, limits: Limits = DEFAULT_LIMITS) -> Envelope
     with _entries(source, limits) as package:
         if ASIC_ENTRY not in package.namelist():
             return None
-        with _entry(package, ASIC_ENTRY) as sealed:
+        with _entry(package, ASIC_ENTRY, limits) as sealed:
             return Envelope(sealed, limits)
 
 
@@ -216,7 +216,7 @@ def _read_sbd(package: zipfile.ZipFile, limits: Limits, allow_icd_9908: bool) ->
         if _OBSOLETE_SBD in names:
             raise BadSbd(f"{_OBSOLETE_SBD}: the old XML form is no longer in use")
         raise BadSbd(f"{SBD_ENTRY}: not in the package")
-    with _entry(package, SBD_ENTRY) as entry:
+    with _entry(package, SBD_ENTRY, limits) as entry:
         data = entry.read(limits.sbd + 1)
     return read_sbd(data, limits=limits, allow_icd_9908=allow_icd_9908)
 
@@ -224,25 +224,30 @@ def _read_sbd(package: zipfile.ZipFile, limits: Limits, allow_icd_9908: bool) ->
 class _Reading:
     """A zip entry whose damage shows as `BadZip`, whoever reads it."""
 
-    def __init__(self, name: str, entry: IO[bytes]) -> None:
+    def __init__(self, name: str, entry: IO[bytes], limits: Limits) -> None:
         self._name = name
         self._entry = entry
+        self._left = limits.inflated + limits.inflated // 16  # framing included
 
     def read(self, size: int, /) -> bytes:
         try:
-            return self._entry.read(size)
+            data = self._entry.read(size)
+            self._left -= len(data)
+            if self._left < 0:
+                raise LimitExceeded(f"{self._name} is larger than allowed")
+            return data
         except _ZIP_TROUBLE as error:
             raise BadZip(f"{self._name} is damaged ({type(error).__name__})") from error
 
 
 @contextmanager
-def _entry(package: zipfile.ZipFile, name: str) -> Iterator[_Reading]:
+def _entry(package: zipfile.ZipFile, name: str, limits: Limits) -> Iterator[_Reading]:
     try:
         entry = package.open(name)
     except _ZIP_TROUBLE as error:
         raise BadZip(f"{name} cannot be read ({type(error).__name__})") from error
     with entry:
-        yield _Reading(name, entry)
+        yield _Reading(name, entry, limits)
 
 
 def _manifest(sbd: Sbd, main: Document) -> bytes:

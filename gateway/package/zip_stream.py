@@ -7,6 +7,7 @@ the target is a stream, which Java refuses, and reads by random access only
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -313,7 +314,8 @@ def check_entry_name(name: str) -> None:
         raise UnsafeName(f"an entry without a file name: {name!r}")
     if any(character < " " or character in "\x7f\\\ufffe\uffff" for character in name):
         raise UnsafeName(f"control character or backslash in {name!r}")
-    if name.startswith("/") or name[1:2] == ":" or {"", ".", ".."} & set(name.split("/")):
+    absolute = name.startswith("/") or re.match("[A-Za-z]:/", name)
+    if absolute or {"", ".", ".."} & set(name.split("/")):
         raise UnsafeName(f"a path that leads elsewhere: {name!r}")
     if name.upper().startswith("META-INF/") and not name.startswith("META-INF/"):
         raise UnsafeName(f"META-INF in other letters: {name!r}")

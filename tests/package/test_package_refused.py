@@ -343,6 +343,22 @@ def test_what_v2_adds_and_any_order_are_ignored(
     assert len(open_package(source, identities=[receiver], spool=spool).documents) == 4
 
 
+def test_an_envelope_that_never_ends_is_refused(
+    sender: Identity, receiver: Identity, spool: MemorySpool
+) -> None:
+    sbd, asic = parts(sender, receiver)
+    source = outer([("sbd.json", sbd), ("asic.zip", asic)])
+    with pytest.raises(LimitExceeded, match=r"asic\.zip"):
+        open_package(
+            source, identities=[receiver], spool=spool, limits=Limits(inflated=len(asic) // 2)
+        )
+
+
+def test_a_colon_in_a_name_is_no_path(sender: Identity) -> None:
+    found = read(signed(FILES | {"1: vedlegg.txt": b"x", "A:b.txt": b"y"}, sender))
+    assert [it.filename for it in found.documents][-2:] == ["1: vedlegg.txt", "A:b.txt"]
+
+
 def test_other_parties_in_the_signed_manifest_are_noted(
     sender: Identity, receiver: Identity, spool: MemorySpool
 ) -> None:
