@@ -198,17 +198,17 @@ class Altinn3:
         raise DigestMismatch(f"transfer {offer.transfer_id}: content differs from its checksum")
 
     def _download(self, offer: Offer, target: BinaryIO) -> tuple[int, str]:
-        target.seek(0)
-        target.truncate()
+        """One whole file into `target`: its size and MD5. Goes on after interruptions as
+        long as each brings us further."""
         digest = hashlib.md5(usedforsecurity=False)
-        written = 0
-        stalled = 0
+        written = furthest = stalled = 0
         while True:
-            before = written
             try:
                 with self._broker.download(offer.receiver, offer.transfer_id, written) as response:
-                    if written and response.status_code != 206:
-                        return self._download(offer, target)
+                    if response.status_code != 206:  # not a part: the file from its start
+                        target.seek(0)
+                        target.truncate()
+                        digest, written = hashlib.md5(usedforsecurity=False), 0
                     expected = response.headers.get("Content-Length", "")
                     whole = written + int(expected) if expected.isdigit() else None
                     for piece in response.iter_raw():
@@ -225,7 +225,8 @@ class Altinn3:
                     # Nothing is left after what we have: the file ended there.
                     return written, digest.hexdigest()
                 raise _not_fetched(refusal) from refusal
-            stalled = 0 if written > before else stalled + 1
+            stalled = 0 if written > furthest else stalled + 1
+            furthest = max(furthest, written)
             if stalled >= _DOWNLOADS:
                 raise NetworkUnavailable(f"download of {offer.transfer_id}: {trouble}")
             _log.info("download of %s goes on at byte %d: %s", offer.transfer_id, written, trouble)

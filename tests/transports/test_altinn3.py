@@ -7,6 +7,7 @@ import hashlib
 import io
 import logging
 import random
+import re
 import time
 import tracemalloc
 import uuid
@@ -19,7 +20,7 @@ from network_side import ARKIVVERKET, KARTVERKET, FileContent, Wiring, parcel
 
 from gateway import errors
 from gateway.ports import Offer, Parcel, TransferState
-from gateway.simulators.network import EICAR, Network, Status
+from gateway.simulators.network import EICAR, Network, Status, parameters
 from gateway.transports import broker
 from gateway.transports.altinn3 import Altinn3
 from gateway.transports.channel import Channel
@@ -286,6 +287,19 @@ def test_interrupted_download_goes_on_where_it_stopped(
     network.fault("download", cut_after=100_000)
     assert fetched(receiver, offer) == data
     assert calls(network, "download") == [200, 206, 206]
+
+
+def test_network_that_ignores_ranges_is_read_from_the_start_and_given_up_in_the_end(
+    send: Send, receiver: Wiring, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send(parcel(b"x" * 1000))
+    (offer,) = receiver.transport.pending(ARKIVVERKET)
+    monkeypatch.setattr(parameters, "_RANGE", re.compile("never"))
+    network.fault("download", cut_after=500)
+    assert fetched(receiver, offer) == b"x" * 1000
+    network.fault("download", cut_after=500, times=None)
+    with pytest.raises(errors.NetworkUnavailable):
+        fetched(receiver, offer)
 
 
 def test_flipped_byte_is_noticed_and_fetched_again(
@@ -579,7 +593,7 @@ def test_list_beyond_the_search_budget_goes_on_in_the_next_round(
     send: Send, wire: Callable[..., Wiring], network: Network
 ) -> None:
     """P6: a flood of foreign packages must not hide ours for ever."""
-    for _ in range(250):
+    for _ in range(205):
         send(parcel(reference="foo-42"))
     ours = send()
     moment = [0.0]
