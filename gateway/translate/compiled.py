@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+from gateway.errors import ConfigurationError
 from gateway.model import Outcome
 from gateway.record import Record
 from gateway.translate.expressions import BadExpression, Field, Give, Language, Test
-from gateway.translate.profile import Group, Line, Profile
+from gateway.translate.profile import Group, Line, Profile, type_at
 from gateway.translate.scope import Scope
 from gateway.translate.values import read_date, read_integer, repair_date
 
@@ -88,7 +90,8 @@ def compile_out(profile: Profile, *, reading: bool = False) -> tuple[tuple[Step,
                 continue
             language = _language(profile, group, singles, out=True)
             step_at, name = target_of(line.am, group.am)
-            give = _give_out(profile, language, line, reading)
+            with _place(line.at):
+                give = _give_out(profile, language, line, reading)
             wrapper, _, leaf = name.rpartition("/")
             step = Step(wrapper or None, leaf, give, line.wrapper and not reading, line.split)
             place = own if step_at is None else extra
@@ -97,6 +100,8 @@ def compile_out(profile: Profile, *, reading: bool = False) -> tuple[tuple[Step,
 
     def plan(group: Group, parent: Group | None) -> OutPlan:
         language = _language(profile, group, singles, out=True)
+        with _place(group.at):
+            when = language.condition(group.when) if group.when else None
         inside = [other for other in profile.groups if other.am.rpartition("/")[0] == group.am]
         steps = own.get(group.am + "|" + group.edu, []) + extra.get(group.am, [])
         return OutPlan(
@@ -107,20 +112,19 @@ def compile_out(profile: Profile, *, reading: bool = False) -> tuple[tuple[Step,
             group.each,
             parent is not None and parent.each and parent.edu == group.edu,
             group is next(other for other in profile.groups if other.edu == group.edu),
-            language.condition(group.when) if group.when else None,
+            when,
             group.omit_empty or reading,
             tuple(steps),
             tuple(plan(other, group) for other in inside),
         )
 
     root_language = _language(profile, None, singles, out=True)
-    root = tuple(
-        Step(None, line.am or "", root_language.value(line.value or ""))
-        for line in profile.melding
-        if not reading
-    )
+    root: list[Step] = []
+    for line in profile.melding:
+        with _place(line.at):
+            root.append(Step(None, line.am or "", root_language.value(line.value or "")))
     top = next(group for group in profile.groups if "/" not in group.am)
-    return root, plan(top, None)
+    return tuple(root), plan(top, None)
 
 
 def _wanted(line: Line, reading: bool, direction: bool) -> bool:
@@ -142,8 +146,9 @@ def compile_back(profile: Profile) -> BackPlan:
                 continue
             at, name = target_of(line.edu, group.edu)
             language = _language(profile, group, singles, out=False)
-            step = Step(None, name, _give_back(profile, language, line, targets, at or group.edu))
-            targets[at or group.edu].append(step)
+            with _place(line.at):
+                give = _give_back(profile, language, line, targets, at or group.edu)
+            targets[at or group.edu].append(Step(None, name, give))
     chains: list[BackChain] = []
     for edu in dict.fromkeys(group.edu for group in profile.groups if group.each):
         groups = [group for group in profile.groups if group.each and group.edu == edu]
@@ -177,7 +182,8 @@ def _back_steps(profile: Profile, group: Group, singles: Mapping[str, Group]) ->
     for line in group.lines:
         if line.back and line.edu is not None:
             language = _language(profile, group, singles, out=False)
-            give = _give_back(profile, language, line, steps, group.edu)
+            with _place(line.at):
+                give = _give_back(profile, language, line, steps, group.edu)
             steps[group.edu].append(Step(None, line.edu, give))
     return tuple(steps[group.edu])
 
@@ -200,8 +206,7 @@ def _language(
     profile: Profile, group: Group | None, singles: Mapping[str, Group], *, out: bool
 ) -> Language:
     def field(name: str) -> Field:
-        if not _looks_like_a_name(name):
-            raise BadExpression(f"{name!r} is not a field name")
+        _require_field(profile, group, name, out=out)
         if name.startswith("/"):
             path, leaf = target_of(name, "")
             return _from_object(path or "", leaf)
@@ -218,9 +223,23 @@ def _language(
     )
 
 
-def _looks_like_a_name(name: str) -> bool:
-    """Whether `name` looks like a field: letters, digits and slashes."""
-    return name.replace("/", "").isalnum()
+def _require_field(profile: Profile, group: Group | None, name: str, *, out: bool) -> None:
+    own = "" if group is None else group.edu if out else group.am
+    path = name[1:] if name.startswith("/") else f"{own}/{name}"
+    schema = profile.edu_schema if out else profile.am_schema
+    xsi_types = None if out else {one.am: one.xsi_type for one in profile.groups if one.xsi_type}
+    found = type_at(schema, schema.root, path, xsi_types)
+    if found is None or found in schema.types:
+        raise BadExpression(f"there is no field {path!r} in the schema")
+
+
+@contextmanager
+def _place(at: str) -> Iterator[None]:
+    """Says where in the mapping file an expression is wrong."""
+    try:
+        yield
+    except BadExpression as error:
+        raise ConfigurationError(f"{at}: {error}") from error
 
 
 def _from_object(path: str, name: str) -> Field:
