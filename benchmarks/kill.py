@@ -42,7 +42,7 @@ def main() -> int:
         folder,
         seed=options.seed,
         databases=cluster.new_database if cluster else None,
-        nodes_per_side=options.nodes,
+        nodes=(options.nodes, options.nodes),
     )
     try:
         verdict = world.run(
@@ -52,9 +52,7 @@ def main() -> int:
         )
         codes = world.stop()
     finally:
-        for node in world.nodes:
-            if node.process is not None and node.process.poll() is None:
-                node.process.kill()
+        world.abandon()
         if cluster is not None:
             cluster.stop()
     print(

@@ -20,6 +20,7 @@ import threading
 import time
 import uuid
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import cycle
@@ -42,6 +43,7 @@ _PUBLISHED = (
     Status.AllConfirmedDownloaded,
     Status.Purged,
 )
+_ORGANISATIONS = (("A", "910077473", "p360"), ("B", "910075918", "ephorte"))
 _REFUSAL = AppReceipt(ReceiptType.ERROR, (StatusMessage("17", "Saken er avsluttet"),))
 
 
@@ -192,10 +194,20 @@ class Verdict:
 
 
 class World:
-    """Everything, in `folder`; `databases` makes a database URL, by default SQLite files."""
+    """Everything, in `folder`.
+
+    `databases` makes a database URL, by default SQLite files; `nodes` is how many
+    gateway processes A and B have.
+    """
 
     def __init__(
-        self, folder: Path, *, seed: int, databases=None, nodes_per_side: int = 1, trouble=0.06
+        self,
+        folder: Path,
+        *,
+        seed: int,
+        databases: Callable[[], str] | None = None,
+        nodes: tuple[int, int] = (1, 1),
+        trouble: float = 0.06,
     ) -> None:
         self.dice = random.Random(seed)
         self.kills = 0
@@ -207,8 +219,8 @@ class World:
         self.network = Network(folder / "network")
         self.network.start()
         self.sides = [
-            self._side(folder, name, orgnr, dialect, databases, nodes_per_side)
-            for name, orgnr, dialect in (("A", "910077473", "p360"), ("B", "910075918", "ephorte"))
+            self._side(folder / name, name, orgnr, dialect, databases, count)
+            for (name, orgnr, dialect), count in zip(_ORGANISATIONS, nodes, strict=True)
         ]
         for node in self.nodes:
             node.start()
@@ -219,9 +231,16 @@ class World:
     def nodes(self) -> list[Node]:
         return [node for side in self.sides for node in side.nodes]
 
-    def _side(self, folder, name, orgnr, dialect, databases, nodes_per_side) -> Side:
+    def _side(
+        self,
+        home: Path,
+        name: str,
+        orgnr: str,
+        dialect: str,
+        databases: Callable[[], str] | None,
+        count: int,
+    ) -> Side:
         organisation = self.network.add_organisation(orgnr, f"Kommune {name}")
-        home = folder / name
         (home / "archive").mkdir(parents=True)
         archive = PersistentArchive(
             f"Kommune {name}", orgnr, dialect=dialect, folder=home / "archive",
@@ -231,7 +250,7 @@ class World:
         url = databases() if databases else f"sqlite:///{home / 'gateway.db'}"
         environment = self.network.environment
         nodes = []
-        for number in range(1, nodes_per_side + 1):
+        for number in range(1, count + 1):
             port = _free_port()
             config = home / f"gateway-{number}.toml"
             config.write_text(
@@ -290,7 +309,9 @@ lease_seconds = 3
         for side in self.sides:
             side.archive.trouble = 0.0
 
-    def run(self, kills: int, *, letters_per_second: float = 4.0, say=lambda text: None) -> Verdict:
+    def run(
+        self, kills: int, *, letters_per_second: float = 4.0, say: Callable[[str], object] = str
+    ) -> Verdict:
         """Kill `kills` times while letters flow, let the rest settle, and judge."""
         self._misbehave()
         self._sending.set()
@@ -399,6 +420,13 @@ lease_seconds = 3
             side.archive.stop()
         self.network.stop()
         return codes
+
+    def abandon(self) -> None:
+        """Leave no process behind, whatever happened."""
+        self._sending.clear()
+        for node in self.nodes:
+            if node.process is not None and node.process.poll() is None:
+                node.kill()
 
     # --- judging ----------------------------------------------------------------------
 
