@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from datetime import timedelta
+from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -17,8 +18,11 @@ from gateway.archives.soap import SoapArchive
 from gateway.certificates import load_keystore
 from gateway.edu.limits import Limits
 from gateway.engine.context import Books, Context, Policy
+from gateway.engine.health import Health
+from gateway.engine.health import Limits as HealthLimits
 from gateway.engine.intake import Intake
 from gateway.engine.ledger import Ledger
+from gateway.engine.operations import Operations
 from gateway.engine.worker import Workers
 from gateway.http import new_client
 from gateway.model import Event
@@ -26,7 +30,7 @@ from gateway.ports import Archive
 from gateway.registry import Registry
 from gateway.settings import Settings
 from gateway.soap.listener import Listener
-from gateway.soap.server import create_app
+from gateway.soap.server import PATH, StartResponse, WsgiApp, create_app
 from gateway.store import arrivals, messages
 from gateway.store.blobs import BlobStore
 from gateway.store.database import Database
@@ -35,6 +39,9 @@ from gateway.tokens import TokenSource
 from gateway.translate import load_mapping
 from gateway.transports.altinn3 import Altinn3
 from gateway.transports.pace import ALTINN_LIMITS, Pace
+from gateway.web import Access
+from gateway.web import create_app as create_web
+from gateway.web.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
@@ -69,14 +76,23 @@ class Gateway:
             basic_auth=basic_auth,
         )
         self._host = listen.host
-        self._listener = Listener(
-            endpoint, listen.host, listen.port, max_body=listen.max_request_bytes
-        )
         self._workers = Workers(
             self.context,
             ledger,
             poll_seconds=settings.network.poll_seconds,
             lease=timedelta(seconds=settings.database.lease_seconds),
+        )
+        metrics = Metrics()
+        self.context.observers.append(metrics.observe)
+        self.health = Health(
+            self.context,
+            self.context.identities,
+            _limits(settings),
+            lambda: self._workers.polling_problem,
+        )
+        web = create_web(Operations(self.context, ledger), self.health, metrics, _access(settings))
+        self._listener = Listener(
+            _by_path(endpoint, web), listen.host, listen.port, max_body=listen.max_request_bytes
         )
         self._sweeping = threading.Thread(target=self._sweep, name="sweep", daemon=True)
         self._stopping = threading.Event()
@@ -122,6 +138,32 @@ class Gateway:
     def _known_blobs(self, keys: list[str]) -> set[str]:
         with self.database.read() as tx:
             return messages.blob_keys(tx, keys) | arrivals.quarantined(tx)
+
+
+def _by_path(endpoint: WsgiApp, web: WsgiApp) -> WsgiApp:
+    """The archive's path to the SOAP endpoint, everything else to the pages."""
+
+    def dispatch(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        is_soap = environ.get("PATH_INFO", "").startswith(PATH)
+        return (endpoint if is_soap else web)(environ, start_response)
+
+    return dispatch
+
+
+def _access(settings: Settings) -> Access:
+    listen, web = settings.listen, settings.web
+    if web.username is not None and web.password is not None:
+        return Access(listen.host, web.username, web.password)
+    return Access(listen.host, listen.username, listen.password)
+
+
+def _limits(settings: Settings) -> HealthLimits:
+    alerts = settings.alerts
+    return HealthLimits(
+        free_bytes=alerts.min_free_bytes,
+        certificate_days=alerts.certificate_days,
+        waiting=timedelta(minutes=alerts.waiting_minutes),
+    )
 
 
 def open_books(settings: Settings) -> Books:

@@ -119,6 +119,38 @@ class DatabaseServer:
 
 
 @dataclass(frozen=True, slots=True)
+class Web:
+    """Who may see the pages; without them the archive's credentials of `Listen` count."""
+
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Alerts:
+    """Who is called when something needs a person, and when; nobody by default.
+
+    `mail_receivers` are comma-separated addresses.
+    """
+
+    mail_host: str | None = None
+    mail_port: int = 587
+    mail_security: str = "starttls"
+    mail_username: str | None = None
+    mail_password: str | None = field(default=None, repr=False)
+    mail_sender: str = ""
+    mail_receivers: str = ""
+    mail_ca_file: Path | None = None
+    webhook_url: str | None = field(default=None, repr=False)
+    webhook_token: str | None = field(default=None, repr=False)
+    check_seconds: float = 60.0
+    reminder_hours: float = 24.0
+    waiting_minutes: float = 30.0
+    certificate_days: int = 30
+    min_free_bytes: int = 2 * GIB
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything; `folder` holds the documents, and the database unless it has a server."""
 
@@ -130,6 +162,8 @@ class Settings:
     messages: Messages = Messages()
     database: DatabaseServer = DatabaseServer()
     mail: Mail | None = None
+    web: Web = Web()
+    alerts: Alerts = Alerts()
 
 
 _SECTIONS = {
@@ -140,6 +174,8 @@ _SECTIONS = {
     "messages": Messages,
     "database": DatabaseServer,
     "mail": Mail,
+    "web": Web,
+    "alerts": Alerts,
 }
 _OPTIONAL = {"mail"}
 

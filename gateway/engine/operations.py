@@ -27,7 +27,7 @@ from gateway.store import messages, overview
 from gateway.store.blobs import Blob
 from gateway.store.jobs import Task
 from gateway.store.messages import Kind, Message, Role
-from gateway.store.overview import FAILED, Filter
+from gateway.store.overview import FAILED, Filter, StatusRow
 from gateway.store.tables import document as documents_table
 from gateway.store.tables import job as jobs_table
 from gateway.store.tables import message as messages_table
@@ -91,6 +91,30 @@ class Operations:
         with self._books.database.read() as tx:
             found = overview.select(tx, wanted, limit=size, offset=number * size)
             return Page(found, overview.count(tx, wanted))
+
+    def statuses(
+        self, *, number: int = 0, size: int = 10, **wanted: Any
+    ) -> tuple[Sequence[StatusRow], int]:
+        """Page `number` of the entries of timelines, and how many there are in all.
+
+        `wanted` as in `overview.statuses`.
+        """
+        with self._books.database.read() as tx:
+            return overview.statuses(tx, **wanted, limit=size, offset=number * size)
+
+    def timelines(self, row_ids: Sequence[int]) -> dict[int, list[StatusRow]]:
+        """The timelines of several messages, by row number."""
+        with self._books.database.read() as tx:
+            return overview.timelines(tx, row_ids)
+
+    def quarantined(self) -> Sequence[Any]:
+        """Packages that could not be used and are kept, newest first."""
+        with self._books.database.read() as tx:
+            return overview.quarantined(tx)
+
+    def temporary(self) -> BinaryIO:
+        """A private file without a name, for something to be downloaded."""
+        return self._books.blobs.temporary()
 
     def find(self, reference: str) -> Message:
         """The message with this row number, message id or conversation id.

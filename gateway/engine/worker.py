@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -53,6 +53,8 @@ class Workers:
         self._inbound = Inbound(context, ledger)
         self._poll_seconds = poll_seconds
         self._stopping = threading.Event()
+        self.polling_problem: tuple[datetime, str] | None = None
+        """Since when polling fails, and why; None while it works."""
         self._held = Held(context, f"{NODE} {context.new_id()[:8]}", lease)
         tasks = (
             (Task.SEND, Outbound(context, ledger).send, per_task),
@@ -124,8 +126,16 @@ class Workers:
             try:
                 if self._held.turn(turn):
                     self._inbound.poll()
+                self.polling_problem = None
             except GatewayError as error:
                 log.warning("polling failed: %s", error.detail)
-            except Exception:
+                self._note_polling(error)
+            except Exception as error:
                 log.exception("polling failed in a way nobody foresaw")
+                self._note_polling(error)
             self._stopping.wait(self._poll_seconds)
+
+    def _note_polling(self, error: Exception) -> None:
+        since = self.polling_problem[0] if self.polling_problem else self._context.now()
+        detail = error.detail if isinstance(error, GatewayError) else "see the log"
+        self.polling_problem = since, f"{type(error).__name__}: {detail}"

@@ -140,6 +140,7 @@ class StatusRow:
     """One entry of a timeline, with the message it belongs to."""
 
     id: int
+    message: int
     at: datetime
     status: Status
     description: str | None
@@ -179,6 +180,7 @@ def statuses(
     rows = tx.execute(
         sa.select(
             event.c.id,
+            event.c.message,
             event.c.at,
             event.c.status,
             event.c.description,
@@ -194,6 +196,7 @@ def statuses(
     found = [
         StatusRow(
             row.id,
+            row.message,
             row.at,
             Status(row.status),
             row.description,
@@ -257,6 +260,30 @@ def transfers(tx: Connection, row_id: int) -> list[Transfer]:
         sa.select(transfer).where(transfer.c.message == row_id).order_by(transfer.c.created)
     )
     return [Transfer(row.transfer_id, row.created, row.uploaded, row.abandoned) for row in rows]
+
+
+def timelines(tx: Connection, row_ids: Sequence[int]) -> dict[int, list[StatusRow]]:
+    """The timelines of several messages at once."""
+    rows = tx.execute(
+        sa.select(event, message.c.message_id, message.c.conversation_id)
+        .select_from(event.join(message, event.c.message == message.c.id))
+        .where(event.c.message.in_(row_ids))
+        .order_by(event.c.id)
+    )
+    found: dict[int, list[StatusRow]] = {row_id: [] for row_id in row_ids}
+    for row in rows:
+        found[row.message].append(
+            StatusRow(
+                row.id,
+                row.message,
+                row.at,
+                Status(row.status),
+                row.description,
+                row.message_id,
+                row.conversation_id,
+            )
+        )
+    return found
 
 
 def related(tx: Connection, about: Message) -> list[Message]:

@@ -1,0 +1,195 @@
+"""How the gateway is: what a lamp shows, a monitor asks and an alarm is made of."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from gateway.engine.context import Books
+from gateway.package import Identity
+from gateway.store import overview
+from gateway.store.jobs import Task
+from gateway.store.overview import Filter, Waiting
+
+log = logging.getLogger(__name__)
+
+
+class Subject(StrEnum):
+    """What is examined; also the stable name of the alarm."""
+
+    DATABASE = "database"
+    DISK = "disk"
+    CERTIFICATE = "certificate"
+    ARCHIVE = "archive"
+    NETWORK = "network"
+    OLDEST = "oldest waiting"
+    DEAD = "dead letters"
+    PICKUP = "waiting for pick-up"
+    QUARANTINE = "quarantine"
+
+
+VITAL = (Subject.DATABASE, Subject.DISK, Subject.CERTIFICATE, Subject.ARCHIVE, Subject.NETWORK)
+"""What makes the whole DOWN; the rest needs a person, but the gateway works."""
+
+# How a job's problem begins when a neighbour, and not the message, is the cause.
+_ARCHIVE_TROUBLE = ("Archive",)
+_NETWORK_TROUBLE = ("Network", "Token", "Registry", "Transfer")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One subject. `summary` is English and says what to do when it is not well."""
+
+    subject: Subject
+    well: bool
+    summary: str
+    since: datetime | None = None
+    figures: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When something is not well any more."""
+
+    free_bytes: int = 2 * 1024**3
+    certificate_days: int = 30
+    waiting: timedelta = timedelta(minutes=30)
+
+
+class Health:
+    """Examines one gateway. `network_problem` is what polling last ran into, if anything."""
+
+    def __init__(
+        self,
+        books: Books,
+        identities: Sequence[Identity] = (),
+        limits: Limits | None = None,
+        network_problem: Callable[[], tuple[datetime, str] | None] = lambda: None,
+    ) -> None:
+        self._books = books
+        self._identities = identities
+        self._limits = limits or Limits()
+        self._network_problem = network_problem
+
+    def examine(self) -> list[Finding]:
+        """Every subject; those that need the database are left out when it is away."""
+        found = [self._disk(), *self._certificate()]
+        try:
+            with self._books.database.read() as tx:
+                sending = overview.waiting(tx, Task.SEND)
+                delivering = overview.waiting(tx, Task.DELIVER)
+                dead = overview.count(tx, Filter(attention=True))
+                pickup = overview.count(tx, Filter(waiting=True))
+                quarantine = len(overview.quarantined(tx))
+        except SQLAlchemyError as error:
+            log.warning("the database does not answer: %s", type(error).__name__)
+            away = "the database does not answer; letters are refused until it does"
+            return [Finding(Subject.DATABASE, False, away), *found]
+        return [
+            Finding(Subject.DATABASE, True, "answers"),
+            *found,
+            _archive(delivering),
+            self._network(sending),
+            self._oldest(sending, delivering),
+            Finding(
+                Subject.DEAD,
+                dead == 0,
+                f"{dead} messages failed and are not marked as handled" if dead else "none",
+                figures={"count": dead},
+            ),
+            Finding(
+                Subject.PICKUP,
+                pickup == 0,
+                f"{pickup} messages that are not for the archive wait for pick-up"
+                if pickup
+                else "none",
+                figures={"count": pickup},
+            ),
+            Finding(
+                Subject.QUARANTINE,
+                quarantine == 0,
+                f"{quarantine} packages could not be used" if quarantine else "none",
+                figures={"count": quarantine},
+            ),
+        ]
+
+    def alive(self) -> bool:
+        """Whether the database takes writes; a cheap question for probes."""
+        try:
+            with self._books.database.read() as tx:
+                tx.exec_driver_sql("SELECT 1")
+        except SQLAlchemyError:
+            return False
+        return True
+
+    def _disk(self) -> Finding:
+        folder = self._books.blobs.folder
+        try:
+            free = shutil.disk_usage(folder).free
+            writable = os.access(folder, os.W_OK)
+        except OSError as error:
+            return Finding(Subject.DISK, False, f"the documents' folder: {error.strerror}")
+        well = writable and free >= self._limits.free_bytes
+        summary = f"{free / 1024**3:.1f} GiB free for documents"
+        if not well:
+            summary += "; free some, or letters will be refused"
+        if not writable:
+            summary = "the documents' folder cannot be written to"
+        return Finding(Subject.DISK, well, summary, figures={"free_bytes": free})
+
+    def _certificate(self) -> list[Finding]:
+        if not self._identities:
+            return []
+        current = self._identities[0]
+        days = current.days_left(self._books.now())
+        well = days > self._limits.certificate_days
+        summary = (
+            f"our certificate has expired {-days} days ago"
+            if days < 0
+            else f"our certificate is valid for {days} more days"
+        )
+        if not well:
+            summary += "; order a new one and configure it beside the old one"
+        return [Finding(Subject.CERTIFICATE, well, summary, figures={"days": days})]
+
+    def _network(self, sending: Waiting) -> Finding:
+        figures = {"waiting": sending.count}
+        polling = self._network_problem()
+        if polling is not None:
+            since, problem = polling
+            return Finding(Subject.NETWORK, False, f"polling fails: {problem}", since, figures)
+        if (sending.problem or "").startswith(_NETWORK_TROUBLE):
+            summary = f"{sending.count} messages cannot be sent: {sending.problem}"
+            return Finding(Subject.NETWORK, False, summary, sending.oldest, figures)
+        return Finding(Subject.NETWORK, True, f"{sending.count} messages wait", figures=figures)
+
+    def _oldest(self, *queues: Waiting) -> Finding:
+        oldest = min((one.oldest for one in queues if one.oldest is not None), default=None)
+        if oldest is None:
+            return Finding(Subject.OLDEST, True, "nothing waits", figures={"seconds": 0})
+        age = self._books.now() - oldest
+        well = age <= self._limits.waiting
+        minutes = age.total_seconds() / 60
+        return Finding(
+            Subject.OLDEST,
+            well,
+            f"the message that waits longest has waited for {minutes:.0f} minutes",
+            oldest,
+            {"seconds": max(0, int(age.total_seconds()))},
+        )
+
+
+def _archive(delivering: Waiting) -> Finding:
+    figures = {"waiting": delivering.count}
+    if (delivering.problem or "").startswith(_ARCHIVE_TROUBLE):
+        summary = f"{delivering.count} messages cannot be delivered: {delivering.problem}"
+        return Finding(Subject.ARCHIVE, False, summary, delivering.oldest, figures)
+    return Finding(Subject.ARCHIVE, True, f"{delivering.count} messages wait", figures=figures)
