@@ -68,7 +68,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, obj
         capture_output=True,
         text=True,
         check=True,
-        timeout=120,
+        timeout=240,
     )
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     return {str(line["attack"]): line for line in lines}

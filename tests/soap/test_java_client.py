@@ -74,7 +74,7 @@ def test_generated_client(
             ["java", "-cp", f"{classes}{os.pathsep}{class_path}", *arguments],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -86,7 +86,7 @@ def test_generated_client(
         [*javac, *files, str(HERE / "ArchiveClient.java")],
         check=True,
         capture_output=True,
-        timeout=60,
+        timeout=120,
     )
     lines = java("ArchiveClient", wsdl, str(tmp_path / "letter.xml")).splitlines()
 
