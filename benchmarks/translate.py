@@ -2,7 +2,8 @@
 
 Run ``python benchmarks/translate.py``. The limit is parsing the letter and serialising it
 again; ours parses it, translates it with the loss report, and serialises the result.
-Documents take no part on either side: their content never passes through translation.
+Both the bare metadata and a letter of 20 KB, whose document lxml has to carry through and
+we lay aside, as intake does. CPU time of this process, so that neighbours matter less.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def letter() -> bytes:
         "<jpStatus>J</jpStatus><jpInnhold>Svar på søknad om byggetillatelse</jpInnhold>"
         "<jpForfdato/><jpTgkode>U</jpTgkode><jpUoff/><jpAntved>2</jpAntved>"
         "<jpOffinnhold>Svar på søknad om byggetillatelse</jpOffinnhold>"
-        f"{parties}{documents}</journpost><noarksak xmlns=\"\"><saId>2026/1471</saId>"
+        f'{parties}{documents}</journpost><noarksak xmlns=""><saId>2026/1471</saId>'
         "<saSaar>2026</saSaar><saSeknr>1471</saSeknr><saPapir>0</saPapir><saDato>2026-10-02"
         "</saDato><saTittel>Byggesak Storgata 1</saTittel><saStatus>B</saStatus><saArkdel>SAK"
         "</saArkdel><saType>BYGG</saType><saJenhet>JE</saJenhet><saOfftittel>Byggesak Storgata 1"
@@ -74,8 +75,8 @@ def letter() -> bytes:
 def _rate(work: Callable[[], object], seconds: float) -> float:
     work()
     gc.collect()
-    count, start = 0, time.perf_counter()
-    while (elapsed := time.perf_counter() - start) < seconds:
+    count, start = 0, time.process_time()
+    while (elapsed := time.process_time() - start) < seconds:
         for _ in range(50):
             work()
         count += 50
@@ -102,6 +103,20 @@ def measure(seconds: float = 1.0) -> dict[str, dict[str, float]]:
     def limit(data: bytes) -> Callable[[], object]:
         return lambda: etree.tostring(etree.fromstring(data), encoding="UTF-8")
 
+    whole = xml.replace(b'<base64 ref="1"/>', b"<base64>" + b"QUJD" * 4400 + b"</base64>")
+
+    def with_document(mapping: Mapping) -> Callable[[], object]:
+        def work() -> object:
+            root = etree.fromstring(whole)
+            for node in root.iter("base64"):
+                if node.get("ref") is None:
+                    node.text = None
+                    node.set("ref", "1")
+            made = to_arkivmelding(Melding(root, contents), _FACTS, mapping)  # type: ignore[arg-type]
+            return write_arkivmelding(made.root)
+
+        return work
+
     def out(mapping: Mapping) -> Callable[[], object]:
         return lambda: write_arkivmelding(
             to_arkivmelding(Melding(etree.fromstring(xml), contents), _FACTS, mapping).root  # type: ignore[arg-type]
@@ -111,6 +126,8 @@ def measure(seconds: float = 1.0) -> dict[str, dict[str, float]]:
         mapping = load_mapping(profile)
         ratio, top, own = _best_ratio(limit(xml), out(mapping), seconds)
         result[f"{profile} to arkivmelding"] = {"limit": top, "ours": own, "ratio": ratio}
+        ratio, top, own = _best_ratio(limit(whole), with_document(mapping), seconds)
+        result[f"{profile} to arkivmelding, 20 KB"] = {"limit": top, "ours": own, "ratio": ratio}
         made = to_arkivmelding(Melding(etree.fromstring(xml), contents), _FACTS, mapping)  # type: ignore[arg-type]
         data = write_arkivmelding(made.root)
         documents = {document.filename: document for document in made.documents}
@@ -130,7 +147,7 @@ def main() -> None:
     figures = measure()
     for name, figure in figures.items():
         print(
-            f"{name:26} limit {figure['limit']:8.0f}/s  ours {figure['ours']:8.0f}/s  "
+            f"{name:34} limit {figure['limit']:8.0f}/s  ours {figure['ours']:8.0f}/s  "
             f"ratio {figure['ratio']:.2f} (goal {GOAL:.2f})"
         )
     print(json.dumps(figures))

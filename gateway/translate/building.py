@@ -22,6 +22,7 @@ def build_out(root: Sequence[Step], plan: OutPlan, scope: Scope) -> Record:
 def _build(plan: OutPlan, scope: Scope) -> Record:
     record = Record(plan.xsi_type)
     _fill(record, plan.steps, scope)
+    scope.made.setdefault(id(scope.item), {})[plan.am] = record
     if scope.origins is not None:
         scope.origins.append((plan.am, scope.path, record))
     if plan.name == "mappe":

@@ -223,6 +223,12 @@ def _language(
     )
 
 
+def language_back(profile: Profile, group: Group) -> Language:
+    """The language of a group's lines on the way back."""
+    singles = {one.am: one for one in profile.groups if not one.each}
+    return _language(profile, group, singles, out=False)
+
+
 def _require_field(profile: Profile, group: Group | None, name: str, *, out: bool) -> None:
     own = "" if group is None else group.edu if out else group.am
     path = name[1:] if name.startswith("/") else f"{own}/{name}"

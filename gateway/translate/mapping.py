@@ -12,6 +12,7 @@ from gateway.translate.compiled import BackPlan, OutPlan, Step, compile_back, co
 from gateway.translate.homes import Homes, find_homes, full
 from gateway.translate.loading import load_profile
 from gateway.translate.profile import Profile
+from gateway.translate.quick import Looks, find_looks
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,8 @@ class Mapping:
     links: MappingOf[tuple[str, str], tuple[tuple[bool, str], ...]]
     """Which EDU fields an element takes its value from: (object, element) to (each, name).
     `each`: the name is relative to the source object; else it is a whole path."""
+
+    looks: Looks
 
     @property
     def name(self) -> str:
@@ -72,6 +75,7 @@ def load_mapping(
     dates = {"minvalue_date_is_missing"}
     honest = {name: True if name not in dates else value for name, value in chosen.switches.items()}
     reading = load_profile(profile, folder, honest)
+    reading_back = compile_back(reading)
     richest = load_profile("rich", folder)
     out_root, out = compile_out(chosen)
     return Mapping(
@@ -79,7 +83,7 @@ def load_mapping(
         out_root,
         out,
         compile_back(chosen),
-        compile_back(reading),
+        reading_back,
         compile_out(reading, reading=True)[1],
         find_homes(richest),
         frozenset(
@@ -95,6 +99,7 @@ def load_mapping(
             if line.back and line.am is not None
         ),
         _links(chosen),
+        find_looks(chosen, reading),
     )
 
 

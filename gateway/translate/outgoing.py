@@ -16,6 +16,7 @@ from gateway.translate.difference import Difference, compare
 from gateway.translate.documents import assign_numbers, collect_documents
 from gateway.translate.losses import losses_out
 from gateway.translate.mapping import Mapping
+from gateway.translate.quick import quick_differences
 from gateway.translate.reading import build_back
 from gateway.translate.rest import write_with_rest
 from gateway.translate.scope import Facts, Scope
@@ -55,7 +56,9 @@ def to_arkivmelding(
     scope.numbers = assign_numbers([dokument.values.get("dlRnr") for dokument in dokumenter])
     scope.filenames = documents.filenames
     am = build_out(mapping.out_root, mapping.out, scope)
-    differences = _differences(am, scope, mapping)
+    differences = quick_differences(scope, scope.made, mapping.looks)
+    if differences is None:
+        differences = read_back(am, scope, mapping)
     if mapping.profile.carry_rest:
         root = write_with_rest(am, differences[NOARKSAK], differences[JOURNPOST], mapping.am_schema)
     else:
@@ -68,7 +71,7 @@ def to_arkivmelding(
     )
 
 
-def _differences(am: Record, scope: Scope, mapping: Mapping) -> dict[str, Difference]:
+def read_back(am: Record, scope: Scope, mapping: Mapping) -> dict[str, Difference]:
     """What a good receiver cannot read out of `am`, for noarksak and journpost."""
     case = am.groups["mappe"][0]
     reader = Scope(

@@ -29,7 +29,8 @@ class Scope:
 
     `objects` are those that exist once, by their path in the source; `item` is the
     object that the current line belongs to, `path` its path with a slash at the end,
-    `position` its 1-based place among its like. `kept` says of groups with a condition
+    `position` its 1-based place among its like. `made` has, for each source object by
+    identity, what was made of it, by path in the target. `kept` says of groups with a condition
     which objects were translated; `origins`, when wanted, which target object (by its
     path) came from which place in the source.
     """
@@ -40,6 +41,7 @@ class Scope:
         "filenames",
         "item",
         "kept",
+        "made",
         "mappe_id",
         "notes",
         "numbers",
@@ -60,6 +62,7 @@ class Scope:
         self.filenames: list[str | None] = []
         self.mappe_id: str | None = None
         self.notes: list[Loss] = []
+        self.made: dict[int, dict[str, Record]] = {}
         self.kept: dict[str, list[bool]] = {}
         self.origins: list[tuple[str, str, Record]] | None = None
 

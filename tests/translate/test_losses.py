@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from gateway.translate import load_mapping, to_arkivmelding, to_melding
 
 _SCHEMA = read_schema((data_folder("wsdl") / "noark4" / "melding.xsd").read_bytes())
 _PROFILES = {name: load_mapping(name) for name in ("faithful", "rich")}
+_CORRECTED = load_mapping(switches=dict.fromkeys(_PROFILES["faithful"].switches, True))
 _ODD = ["", " ", "0", "1", "007", "A", "B", "KU", "I", "zz", "2016-01-25", "20160125", "2016",
         "0001-01-01", "2016-01-25T10:00:00Z", "15/0020", "Å & <b>", "to\nlinjer",
         "45cfb613-a09f-5ef9-a514-57b19876af42", "Under behandling", "x" * 40]  # fmt: skip
@@ -118,6 +120,16 @@ def test_out_every_value_arrives_or_is_reported(xml: str) -> None:
             continue
         else:
             assert value in arrived, path
+
+
+@given(letters, st.booleans())
+@_quick
+def test_the_quick_way_finds_the_same_losses(xml: str, no_wrappers: bool) -> None:
+    mapping = _CORRECTED if no_wrappers else _PROFILES["faithful"]
+    slow = replace(mapping, looks=replace(mapping.looks, usable=False))
+    quick = to_arkivmelding(melding(xml), FACTS, mapping, sending=False)
+    thorough = to_arkivmelding(melding(xml), FACTS, slow, sending=False)
+    assert quick.losses == thorough.losses
 
 
 @given(letters)

@@ -53,7 +53,9 @@ def test_one_letter_goes_to_stdout_and_its_losses_to_stderr(inbox: Path) -> None
 
 def test_many_go_to_a_folder_and_a_bad_one_stops_nothing(inbox: Path, tmp_path: Path) -> None:
     for number in range(3):
-        (inbox / f"{number}.xml").write_text(letter(), encoding="utf-8")
+        (inbox / f"{number}.xml").write_text(
+            letter(noarksak="<saKasskode>B</saKasskode>"), encoding="utf-8"
+        )
     (inbox / "bad.xml").write_text("<Melding><journpost/></Melding>", encoding="utf-8")
     (inbox / "none.xml").write_text("not xml", encoding="utf-8")
     out = tmp_path / "out"
