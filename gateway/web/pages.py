@@ -21,7 +21,7 @@ from flask import (
 from werkzeug.wrappers import Response as AnyResponse
 
 from gateway import __version__
-from gateway.engine.health import VITAL, Health
+from gateway.engine.health import VITAL, Finding, Health, Subject
 from gateway.engine.masking import masked
 from gateway.engine.operations import NotDone, Obstacle, Operations
 from gateway.model import Direction, Status
@@ -139,6 +139,8 @@ def blueprint(operations: Operations, health: Health) -> Blueprint:
         ("task_name", lambda one: _TASKS.get(one.value, one.value)),
         ("subject_name", lambda one: _SUBJECTS[one.value]),
         ("short", short),
+        ("lamp_text", lamp_text),
+        ("messages_text", messages_text),
     ):
         pages.add_app_template_global(value, name)
     pages.app_context_processor(lambda: {"version": __version__})
@@ -275,6 +277,25 @@ def colour(status: Status) -> str:
     if status in (Status.LEVERT, Status.LEST, Status.INNKOMMENDE_LEVERT):
         return "green"
     return "red" if status in FAILED else "yellow"
+
+
+def messages_text(count: int) -> str:
+    """``1 melding``, ``2 meldinger``."""
+    return f"{count} melding{'' if count == 1 else 'er'}"
+
+
+def lamp_text(finding: Finding) -> str:
+    """What a lamp says, well or not; the cause follows in English."""
+    figures = finding.figures
+    match finding.subject:
+        case Subject.DISK if "free_bytes" in figures:
+            return f"{show_size(figures['free_bytes'])} ledig til dokumenter"
+        case Subject.CERTIFICATE if "days" in figures:
+            return f"gyldig i {figures['days']} dager"
+        case Subject.ARCHIVE | Subject.NETWORK if "waiting" in figures:
+            what = "avlevering" if finding.subject is Subject.ARCHIVE else "sending"
+            return f"{messages_text(figures['waiting'])} venter på {what}"
+    return "svarer" if finding.well else "svarer ikke"
 
 
 def short(uri: str | None) -> str:
