@@ -38,6 +38,7 @@ from gateway.edu.spool import FolderSpool
 from gateway.errors import GatewayError, TranslationImpossible
 from gateway.model import Content, Envelope
 from gateway.package import Identity, open_package
+from gateway.record import Record
 from gateway.translate import Facts, to_arkivmelding
 from gateway.translate import Mapping as Translation
 
@@ -310,6 +311,7 @@ class LetterReader:
         conversation: str | None,
         dialect: str | None,
         size: int,
+        sent: Record | None = None,
     ) -> Letter:
         record = from_arkivmelding(read_noark5(root, self.schemas.am_schema), documents, self.names)
         return Letter(
@@ -321,6 +323,7 @@ class LetterReader:
             documents is not None,
             size,
             self._xml(root),
+            sent,
         )
 
     def _dialect(self, source: Source, by_marks: str | None) -> str | None:

@@ -9,7 +9,7 @@ were, since what may be overlooked in a value is for rules to say.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from gateway.compare.names import CASE, POST, Names, group_name
@@ -38,7 +38,8 @@ class Letter:
     with_contents: bool = False
     size: int = 0
     xml: str | None = None
-    notes: tuple[str, ...] = field(default=())
+    sent: Record | None = None
+    """The Melding, when `record` is what was made of it."""
 
     @property
     def journalpost(self) -> str | None:
@@ -59,7 +60,7 @@ class Letter:
             "with_contents": self.with_contents,
             "size": self.size,
             "xml": self.xml,
-            "notes": list(self.notes),
+            "sent": record_as_data(self.sent) if self.sent is not None else None,
         }
 
     @staticmethod
@@ -69,7 +70,7 @@ class Letter:
             **{
                 **data,
                 "record": record_from_data(data["record"]),
-                "notes": tuple(data["notes"]),
+                "sent": record_from_data(data["sent"]) if data["sent"] is not None else None,
             }
         )
 

@@ -85,6 +85,8 @@ class RuleBook:
     defaults: Mapping[str, frozenset[str]] = field(default_factory=dict)
     keys: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
     marks: Mapping[str, Mapping[str, re.Pattern[str]]] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """What a field is called in plain words."""
     _found: dict[tuple[object, ...], tuple[Rule, ...]] = field(default_factory=dict)
 
     def of(
@@ -128,7 +130,7 @@ _RULE_KEYS = {
     "when_empty", "between",
 }  # fmt: skip
 _LETTER_KINDS = {"melding", "arkivmelding", "kvittering"}
-_TOP_KEYS = {"rule", "defaults", "keys", "dialects"}
+_TOP_KEYS = {"rule", "defaults", "keys", "dialects", "labels"}
 
 
 def load_rules(text: str, filename: str, same: Mapping[str, Same]) -> RuleBook:
@@ -157,6 +159,7 @@ def load_rules(text: str, filename: str, same: Mapping[str, Same]) -> RuleBook:
         _defaults(content, filename, lines),
         _keys(content, filename, lines),
         _marks(content, filename, lines),
+        _labels(content, filename, lines),
     )
 
 
@@ -293,3 +296,11 @@ def _marks(
             assert pattern is not None
             found[dialect][name] = pattern
     return found
+
+
+def _labels(content: Mapping[str, Any], filename: str, lines: list[str]) -> dict[str, str]:
+    labels = dict(_table(content, "labels", filename, lines))
+    for name, label in labels.items():
+        if not isinstance(label, str):
+            raise _fail(filename, _at_key(lines, name), f"{name}: a label is a text")
+    return labels

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from gateway.compare.diff import WHOLE, Comparison
-from gateway.compare.letter import CONTENT, Letter
+from gateway.compare.letter import CONTENT
 from gateway.compare.names import Names
 from gateway.compare.rules import Kind, RuleBook
 from gateway.record import Record
@@ -31,7 +31,7 @@ class Summary:
     """Field pattern, dialect, then kind (``lost``, ``lost!`` when nobody explained it)."""
     rules: Counter[str] = field(default_factory=Counter)
     seen: dict[str, Counter[str]] = field(default_factory=dict)
-    """Field pattern, dialect: in how many letters of the left side it said something."""
+    """Field pattern, dialect: in how many letters it said something, as sent where known."""
     codes: dict[str, Counter[str]] = field(default_factory=dict)
     file_types: Counter[str] = field(default_factory=Counter)
     documents: Counter[str] = field(default_factory=Counter)
@@ -64,7 +64,12 @@ class Summary:
             cell = self.cells.setdefault(pattern, {}).setdefault(dialect, {})
             cell[mark] = cell.get(mark, 0) + 1
         self._sides(comparison)
-        self._cover(letter, dialect, names)
+        sent = next(
+            (side.sent for side in (comparison.left, comparison.right) if side and side.sent),
+            letter.record,
+        )
+        if letter.kind != "kvittering":
+            self._cover(sent, dialect, names)
         size = max(side.size for side in (comparison.left, comparison.right) if side is not None)
         self.bytes += size
         if size > self.largest:
@@ -104,9 +109,9 @@ class Summary:
         else:
             self.documents["not at hand"] += documents
 
-    def _cover(self, letter: Letter, dialect: str, names: Names) -> None:
+    def _cover(self, sent: Record, dialect: str, names: Names) -> None:
         found: set[str] = set()
-        for pattern, value in _leaves(letter.record, ""):
+        for pattern, value in _leaves(sent, ""):
             if not value.strip():
                 continue
             found.add(pattern)
