@@ -13,6 +13,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import ArgumentError, OperationalError
 
 from gateway.errors import ConfigurationError
+from gateway.store.group_commit import GroupCommit
 from gateway.store.migrate import migrate
 
 NODE = f"{socket.gethostname()}:{os.getpid()}"
@@ -32,6 +33,7 @@ class Database:
         try:
             self.engine = _engine(url)
             self.shared = self.engine.dialect.name != "sqlite"
+            self._group = None if self.shared else GroupCommit(self.engine)
             migrate(self.engine, NODE)
         except (ArgumentError, ImportError) as error:
             raise ConfigurationError(f"database.url: {error}") from error
@@ -41,7 +43,7 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction that is durable when the block ends, or did not happen."""
-        with self.engine.begin() as tx:
+        with self._group.write() if self._group else self.engine.begin() as tx:
             yield tx
 
     @contextmanager
