@@ -17,6 +17,7 @@ from gateway.archives.settings import ArchiveSettings
 from gateway.archives.soap import SoapArchive
 from gateway.certificates import load_keystore
 from gateway.edu.limits import Limits
+from gateway.engine.alerts import Alerts, Channel
 from gateway.engine.context import Books, Context, Policy
 from gateway.engine.health import Health
 from gateway.engine.health import Limits as HealthLimits
@@ -26,6 +27,7 @@ from gateway.engine.operations import Operations
 from gateway.engine.worker import Workers
 from gateway.http import new_client
 from gateway.model import Event
+from gateway.notices import MailChannel, MailServer, WebhookChannel
 from gateway.ports import Archive
 from gateway.registry import Registry
 from gateway.settings import Settings
@@ -90,6 +92,13 @@ class Gateway:
             _limits(settings),
             lambda: self._workers.polling_problem,
         )
+        self._alerts = Alerts(
+            self.context,
+            self.health,
+            _channels(settings),
+            reminder=timedelta(hours=settings.alerts.reminder_hours),
+            every_seconds=settings.alerts.check_seconds,
+        )
         web = create_web(Operations(self.context, ledger), self.health, metrics, _access(settings))
         self._listener = Listener(
             _by_path(endpoint, web), listen.host, listen.port, max_body=listen.max_request_bytes
@@ -106,11 +115,13 @@ class Gateway:
         """Serve and work, and clear what killed processes left."""
         self._listener.start()
         self._workers.start()
+        self._alerts.start()
         self._sweeping.start()
 
     def stop(self) -> None:
         """Take no more requests, let running jobs end, close the store."""
         self._listener.stop(60)
+        self._alerts.stop()
         self._workers.stop()
         self._stopping.set()
         self._sweeping.join()
@@ -155,6 +166,29 @@ def _access(settings: Settings) -> Access:
     if web.username is not None and web.password is not None:
         return Access(listen.host, web.username, web.password)
     return Access(listen.host, listen.username, listen.password)
+
+
+def _channels(settings: Settings) -> list[Channel]:
+    alerts = settings.alerts
+    channels: list[Channel] = []
+    if alerts.mail_host is not None:
+        channels.append(
+            MailChannel(
+                MailServer(
+                    host=alerts.mail_host,
+                    port=alerts.mail_port,
+                    security=alerts.mail_security,
+                    username=alerts.mail_username,
+                    password=alerts.mail_password,
+                    sender=alerts.mail_sender,
+                    receivers=[one.strip() for one in alerts.mail_receivers.split(",")],
+                    ca_file=alerts.mail_ca_file,
+                )
+            )
+        )
+    if alerts.webhook_url is not None:
+        channels.append(WebhookChannel(alerts.webhook_url, new_client(), alerts.webhook_token))
+    return channels
 
 
 def _limits(settings: Settings) -> HealthLimits:
