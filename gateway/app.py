@@ -5,17 +5,18 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
-from datetime import timedelta
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from cryptography import x509
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.archives.dialects import load_dialect
 from gateway.archives.mail import MailArchive, MailSettings
 from gateway.archives.settings import ArchiveSettings
 from gateway.archives.soap import SoapArchive
-from gateway.certificates import load_keystore
+from gateway.certificates import chain_problem, load_keystore, load_trust, signer_problems
 from gateway.edu.limits import Limits
 from gateway.engine.alerts import Alerts, Channel
 from gateway.engine.context import Books, Context, Policy
@@ -25,12 +26,14 @@ from gateway.engine.intake import Intake
 from gateway.engine.ledger import Ledger
 from gateway.engine.operations import Operations
 from gateway.engine.worker import Workers
+from gateway.errors import SignerUntrusted
 from gateway.http import new_client
 from gateway.model import Event
 from gateway.notices import MailChannel, MailServer, WebhookChannel
+from gateway.package import Opened
 from gateway.ports import Archive
 from gateway.registry import Registry
-from gateway.settings import Settings
+from gateway.settings import Settings, TrustedSigners
 from gateway.soap.listener import Listener
 from gateway.soap.server import PATH, StartResponse, WsgiApp, create_app
 from gateway.store import arrivals, messages
@@ -73,7 +76,7 @@ class Gateway:
         endpoint = create_app(
             Intake(self.context, ledger),
             self.blobs,
-            limits=Limits(),
+            limits=Limits(request_bytes=listen.max_request_bytes),
             public_url=listen.public_url,
             basic_auth=basic_auth,
         )
@@ -249,6 +252,7 @@ def _context(settings: Settings, database: Database, blobs: BlobStore) -> Contex
         identities=[identity],
         mapping=load_mapping(settings.messages.profile, switches=settings.messages.switches),
         policy=_policy(settings),
+        vet_signer=_vet_signer(settings.trust),
     )
 
 
@@ -272,6 +276,25 @@ def _policy(settings: Settings) -> Policy:
         first_retry=timedelta(seconds=settings.messages.retry_seconds),
         unclear_wait=timedelta(seconds=settings.messages.unclear_seconds),
     )
+
+
+def _vet_signer(trusted: TrustedSigners) -> Callable[[Opened], Sequence[str]]:
+    """Warns of an untrusted signer or refuses it, as the operator wants (decision 15)."""
+    if trusted.certificates is None:
+        return lambda opened: ()
+    trust = load_trust(trusted.environment, [trusted.certificates])
+
+    def vet(opened: Opened) -> Sequence[str]:
+        if opened.signature is None:
+            return ()
+        now = datetime.now(UTC)
+        problems = signer_problems(opened.signature, opened.sbd.sender, trust, now)
+        certificate = x509.load_pem_x509_certificate(opened.signature.certificate_pem.encode())
+        if trusted.chain == "reject" and (problem := chain_problem(certificate, trust, now)):
+            raise SignerUntrusted(problem)
+        return problems
+
+    return vet
 
 
 def _archive(settings: Settings) -> Archive:

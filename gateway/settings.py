@@ -97,6 +97,15 @@ class Network:
 
 
 @dataclass(frozen=True, slots=True)
+class TrustedSigners:
+    """Whose signatures are accepted; nothing is checked without `certificates`."""
+
+    certificates: Path | None = None
+    environment: str = "prod"
+    chain: str = "warn"
+
+
+@dataclass(frozen=True, slots=True)
 class Messages:
     """What happens to letters."""
 
@@ -162,6 +171,7 @@ class Settings:
     messages: Messages = Messages()
     database: DatabaseServer = DatabaseServer()
     mail: Mail | None = None
+    trust: TrustedSigners = TrustedSigners()
     web: Web = Web()
     alerts: Alerts = Alerts()
 
@@ -174,6 +184,7 @@ _SECTIONS = {
     "messages": Messages,
     "database": DatabaseServer,
     "mail": Mail,
+    "trust": TrustedSigners,
     "web": Web,
     "alerts": Alerts,
 }
@@ -208,6 +219,8 @@ def load_settings(path: Path, environment: Mapping[str, str] = os.environ) -> Se
     problems += [f"{name}: not a known key" for name in raw]
     if problems:
         raise ConfigurationError(f"{path}: " + "; ".join(problems))
+    if values["trust"].chain not in ("warn", "reject"):
+        raise ConfigurationError(f"{path}: trust.chain: must be warn or reject")
     if values["archive"].dialect.lower() == "mail":
         if "mail" not in values:
             raise ConfigurationError(f"{path}: mail: missing, but archive.dialect is mail")

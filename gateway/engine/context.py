@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from gateway.lifecycle import FIRST_RETRY, retry_after
 from gateway.model import Event
-from gateway.package import Identity
+from gateway.package import Identity, Opened
 from gateway.ports import Addresses, Archive, Transport
 from gateway.store.blobs import BlobStore
 from gateway.store.database import Database
@@ -62,6 +62,8 @@ class Books:
     database: Database
     blobs: BlobStore
     policy: Policy
+    vet_signer: Callable[[Opened], Sequence[str]] = lambda opened: ()
+    """What speaks against a package's signer; raises `SignerUntrusted` to refuse it."""
     now: Callable[[], datetime] = _now
     new_id: Callable[[], str] = _new_id
     observers: list[Callable[[Message, Event], None]] = field(default_factory=list)

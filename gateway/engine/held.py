@@ -28,7 +28,7 @@ class Held:
         self.lease = lease
         self._context = context
         self._node = node
-        self._jobs: dict[int, Job] = {}
+        self._jobs: set[Job] = set()
         self._turns: set[str] = set()
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -56,12 +56,12 @@ class Held:
     def job(self, claimed: Job) -> Iterator[None]:
         """Keep a claimed job for the time of the block."""
         with self._lock:
-            self._jobs[claimed.id] = claimed
+            self._jobs.add(claimed)
         try:
             yield
         finally:
             with self._lock:
-                del self._jobs[claimed.id]
+                self._jobs.discard(claimed)
 
     def turn(self, name: str) -> bool:
         """Whether it is this node's turn to do `name`; it stays so until `stop`."""
@@ -86,7 +86,7 @@ class Held:
 
     def _renew(self) -> None:
         with self._lock:
-            held, turns = list(self._jobs.values()), list(self._turns)
+            held, turns = list(self._jobs), list(self._turns)
         if held:
             until = self._context.now() + self.lease
             with self._context.database.write() as tx:

@@ -90,17 +90,25 @@ class Inbound:
                         file,
                         identities=context.identities,
                         spool=context.blobs,
-                        spool_file=context.blobs.temporary,
                     )
-                    if opened.sbd.receiver != context.policy.orgnr:
-                        context.blobs.release(one.content for one in opened.documents)
-                        raise BadSbd(f"receiver {opened.sbd.receiver} is not ours")
+                    warnings = self._vet(opened)
                 except PackageError as error:
                     problem = error
                 else:
-                    self._store(offer, opened)
+                    self._store(offer, opened, warnings)
                     return
             self._quarantine(offer, scratch, problem)
+
+    def _vet(self, opened: Opened) -> tuple[str, ...]:
+        """What is odd about a sound package; raises when it must not be handed on."""
+        try:
+            if opened.sbd.receiver != self._context.policy.orgnr:
+                raise BadSbd(f"receiver {opened.sbd.receiver} is not ours")
+            problems = self._context.vet_signer(opened)
+        except PackageError:
+            self._context.blobs.release(one.content for one in opened.documents)
+            raise
+        return (*opened.notes, *problems)
 
     def _fetch(self, offer: Offer, file: BinaryIO) -> None:
         """Download; what never agrees with its checksum is opened, and then found broken."""
@@ -114,7 +122,8 @@ class Inbound:
             if times < _BROKEN_FETCHES:
                 raise
 
-    def _store(self, offer: Offer, opened: Opened) -> None:
+    def _store(self, offer: Offer, opened: Opened, warnings: tuple[str, ...]) -> None:
+        self._context.blobs.keep(one.content for one in opened.documents)
         with self._ledger.entry() as entry:
             match opened.sbd.type:
                 case "status":
@@ -122,14 +131,21 @@ class Inbound:
                 case "arkivmelding_kvittering":
                     self._receipt(entry, offer, opened.sbd)
                 case "arkivmelding":
-                    self._letter(entry, offer, opened, Kind.LETTER)
+                    self._letter(entry, offer, opened, Kind.LETTER, warnings)
                 case _:
-                    self._letter(entry, offer, opened, Kind.OTHER)
+                    self._letter(entry, offer, opened, Kind.OTHER, warnings)
             self._mark(entry, offer, ArrivalState.STORED)
 
     # --- what an SBD means ------------------------------------------------------------
 
-    def _letter(self, entry: Entry, offer: Offer, opened: Opened, kind: Kind) -> None:
+    def _letter(
+        self,
+        entry: Entry,
+        offer: Offer,
+        opened: Opened,
+        kind: Kind,
+        warnings: tuple[str, ...],
+    ) -> None:
         sbd = opened.sbd
         new = self._message(
             entry,
@@ -138,13 +154,15 @@ class Inbound:
             kind,
             document_type=sbd.standard or LETTER_TYPE,
             signature=None if opened.signature is None else asdict(opened.signature),
+            warnings=warnings,
             duplicate_key=f"in|{sbd.sender}|{sbd.type}|{sbd.message_id}",
         )
         try:
             letter = messages.add(entry.tx, new)
         except Duplicate:
             self._repeat_status(entry, new)
-            self._context.blobs.release(one.content for one in opened.documents)
+            for one in opened.documents:  # the first time's are kept, these are not needed
+                self._context.blobs.discard(one.content)
             return
         metadata = [one for one in opened.documents if one.filename == "arkivmelding.xml"]
         files = [one for one in opened.documents if one.filename != "arkivmelding.xml"]
@@ -270,6 +288,7 @@ class Inbound:
             receiver_ref=sbd.receiver_ref,
             process=sbd.process or RECEIPT_PROCESS,
             channel=sbd.channel,
+            channel_id=sbd.channel_id,
             transport_ref=offer.reference,
             created=entry.now,
             expires=sbd.expires,

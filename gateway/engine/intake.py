@@ -175,6 +175,7 @@ class Intake:
             process=self._policy.process,
             document_type=LETTER_TYPE,
             channel=self._policy.channel,
+            channel_id=self._context.new_id() if self._policy.channel else None,
             transport_ref=self._context.new_id(),
             security_level=recipient.security_level,
             reference=_reference(melding),

@@ -228,6 +228,7 @@ class Entry:
             created=self.now,
             related_to=original.message_id,
             channel=channel,
+            channel_id=original.channel_id,
             transport_ref=reference,
             expires=self.now + self.context.policy.time_to_live,
         )

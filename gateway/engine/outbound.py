@@ -146,7 +146,6 @@ class Outbound:
                     documents,
                     signer=context.identities[0],
                     receiver_certificate=certificate,
-                    spool_file=context.blobs.temporary,
                 )
             content = context.blobs.adopt(scratch, built.size, built.sha256)
         package = Document("sbd.zip", "application/zip", content)
@@ -175,7 +174,7 @@ class Outbound:
             sender_ref=message.sender_ref,
             receiver_ref=message.receiver_ref,
             channel=message.channel,
-            channel_id=self._context.new_id() if message.channel else None,
+            channel_id=message.channel_id,
             hoveddokument=MAIN_DOCUMENT if message.kind is Kind.LETTER else None,
             security_level=message.security_level,
             receipt=message.receipt,

@@ -78,7 +78,6 @@ def build_package(
     receiver_certificate: x509.Certificate | None = None,
     signed_at: datetime | None = None,
     random_bytes: Callable[[int], bytes] = secrets.token_bytes,
-    spool_file: object = None,  # not used: one pass needs no temporary file
 ) -> Built:
     """Write the package to `target` in one pass and constant memory.
 
@@ -137,7 +136,6 @@ def open_package(
     spool: Spool,
     limits: Limits = DEFAULT_LIMITS,
     allow_icd_9908: bool = False,
-    spool_file: object = None,  # not used: one pass needs no temporary file
 ) -> Opened:
     """Open and verify the package in the seekable `source`.
 

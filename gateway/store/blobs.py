@@ -52,14 +52,15 @@ class BlobStore:
         self.folder = folder
         self._incoming = folder / "incoming"
         self._incoming.mkdir(parents=True, exist_ok=True)
-        self._kept: set[str] = set()
+        self._undecided: set[str] = set()
         self._lock = threading.Lock()
 
     def create(self) -> BlobWriter:
         """A new piece of content."""
         key = secrets.token_hex(16)
-        target = self.folder / key[:2] / key
-        return BlobWriter(key, self._incoming / key, target)
+        with self._lock:
+            self._undecided.add(key)
+        return BlobWriter(key, self._incoming / key, self.folder / key[:2] / key)
 
     def scratch(self) -> Path:
         """The path of a file yet to be made, on the same volume; for `adopt`."""
@@ -84,7 +85,7 @@ class BlobStore:
     def keep(self, contents: Iterable[object]) -> None:
         """Say, before committing, that rows will refer to these."""
         with self._lock:
-            self._kept.update(one.key for one in contents if isinstance(one, Blob))
+            self._undecided.difference_update(one.key for one in contents if isinstance(one, Blob))
 
     def release(self, contents: Iterable[object]) -> None:
         """Delete those that nobody kept. Repeating is harmless."""
@@ -92,10 +93,15 @@ class BlobStore:
             if not isinstance(one, Blob):
                 continue
             with self._lock:
-                kept = one.key in self._kept
-                self._kept.discard(one.key)
-            if not kept:
+                undecided = one.key in self._undecided
+                self._undecided.discard(one.key)
+            if undecided:
                 one.path.unlink(missing_ok=True)
+
+    def discard(self, content: object) -> None:
+        """Delete a blob that was kept before it turned out that nothing refers to it."""
+        if isinstance(content, Blob):
+            content.path.unlink(missing_ok=True)
 
     def delete(self, key: str) -> None:
         """Remove a blob whose rows are gone."""

@@ -73,6 +73,7 @@ class Message:
     related_to: str | None = None
     status_value: str | None = None
     channel: str | None = None
+    channel_id: str | None = None
     transport_ref: str | None = None
     security_level: int | None = None
     reference: str | None = None

@@ -68,6 +68,7 @@ message = Table(
     Column("related_to", String(36)),
     Column("status_value", String(20)),
     Column("channel", String(25)),
+    Column("channel_id", Text),
     Column("transport_ref", Text),
     Column("security_level", Integer),
     Column("reference", Text),

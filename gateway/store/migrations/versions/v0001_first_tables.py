@@ -54,6 +54,7 @@ def upgrade() -> None:
         sa.Column("related_to", sa.String(36)),
         sa.Column("status_value", sa.String(20)),
         sa.Column("channel", sa.String(25)),
+        sa.Column("channel_id", sa.Text()),
         sa.Column("transport_ref", sa.Text()),
         sa.Column("security_level", sa.Integer()),
         sa.Column("reference", sa.Text()),
