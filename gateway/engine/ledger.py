@@ -17,6 +17,7 @@ from datetime import datetime
 from sqlalchemy.engine import Connection
 
 from gateway.engine.context import Books
+from gateway.engine.masking import masked
 from gateway.lifecycle import Action, Fact, Sort, derived_state, since_retry, step
 from gateway.model import OK, AppReceipt, Direction, Event, ReceiptType, Status, StatusMessage
 from gateway.store import jobs, messages
@@ -161,7 +162,9 @@ class Entry:
                 if not self.answered(message):
                     self._tell_archive(message, answer or _error(cause))
             case Action.ALERT:
-                log.error("message_id=%s needs a person: %s", message.message_id, cause)
+                log.error(
+                    "message_id=%s needs a person: %s", message.message_id, masked(cause or "")
+                )
 
     def answered(self, letter: Message) -> AppReceipt | None:
         """The receipt that this letter has got, from its receiver or from us."""
