@@ -17,6 +17,7 @@ _COMMANDS = {
     "package": "gateway.cli.package",
     "keystore": "gateway.cli.keystore",
     "compare": "gateway.cli.compare",
+    "config": "gateway.cli.config",
     "messages": "gateway.cli.messages",
     "simulate": "gateway.cli.simulate",
     "version": "gateway.cli.version",
