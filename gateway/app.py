@@ -40,6 +40,7 @@ from gateway.store import arrivals, messages
 from gateway.store.blobs import BlobStore
 from gateway.store.database import Database
 from gateway.store.messages import Message
+from gateway.store.sealing import Sealer
 from gateway.tokens import TokenSource
 from gateway.translate import load_mapping
 from gateway.transports.altinn3 import Altinn3
@@ -212,7 +213,10 @@ def open_books(settings: Settings) -> Books:
 def _open_store(settings: Settings) -> tuple[Database, BlobStore]:
     settings.folder.mkdir(parents=True, exist_ok=True)
     url = settings.database.url or f"sqlite:///{settings.folder / 'gateway.db'}"
-    return Database(url), BlobStore(settings.folder / "blobs")
+    return Database(url), BlobStore(
+        settings.folder / "blobs",
+        Sealer.from_hex(settings.database.document_key) if settings.database.document_key else None,
+    )
 
 
 def _context(settings: Settings, database: Database, blobs: BlobStore) -> Context:

@@ -125,6 +125,7 @@ class DatabaseServer:
 
     url: str | None = field(default=None, repr=False)
     lease_seconds: float = 60.0
+    document_key: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,9 @@
     blobs/incoming/<key>      being written; old leftovers are swept
     blobs/<k>/<key>           complete and synced
 
-A key is 32 random hex digits, never anything that a sender chose.
+A key is 32 random hex digits, never anything that a sender chose; it ends in ``.gcm``
+when the file is sealed (`gateway.store.sealing`). Packages are not: their documents are
+encrypted for the receiver already.
 """
 
 from __future__ import annotations
@@ -18,12 +20,14 @@ import secrets
 import tempfile
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
-from gateway.errors import StorageFull
+from gateway.errors import ConfigurationError, StorageFull
+from gateway.store.sealing import SealedWriter, Sealer
 
+_SEALED = ".gcm"
 _SLICE = 1000
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -36,20 +40,28 @@ class Blob:
     size: int
     sha256: str
     path: Path
+    sealer: Sealer | None = field(default=None, repr=False, compare=False)
 
     def open(self) -> BinaryIO:
-        return self.path.open("rb")
+        """Raises `ConfigurationError` when it is sealed and no key is configured."""
+        if not self.key.endswith(_SEALED):
+            return self.path.open("rb")
+        if self.sealer is None:
+            raise ConfigurationError("a document is sealed, and database.document_key is missing")
+        return self.sealer.open(self.path)
 
 
 class BlobStore:
     """The blobs of one gateway; also its `gateway.ports.Spool`.
 
     What nobody keeps is released: the SOAP side writes documents before anybody knows
-    whether the letter is accepted. `keep` says that rows refer to them.
+    whether the letter is accepted. `keep` says that rows refer to them. With a `sealer`
+    new documents are encrypted; those from before stay as they are.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, sealer: Sealer | None = None) -> None:
         self.folder = folder
+        self._sealer = sealer
         self._incoming = folder / "incoming"
         self._incoming.mkdir(parents=True, exist_ok=True)
         self._undecided: set[str] = set()
@@ -57,10 +69,10 @@ class BlobStore:
 
     def create(self) -> BlobWriter:
         """A new piece of content."""
-        key = secrets.token_hex(16)
+        key = secrets.token_hex(16) + (_SEALED if self._sealer else "")
         with self._lock:
             self._undecided.add(key)
-        return BlobWriter(key, self._incoming / key, self.folder / key[:2] / key)
+        return BlobWriter(self.content(key, 0, ""), self._incoming / key)
 
     def scratch(self) -> Path:
         """The path of a file yet to be made, on the same volume; for `adopt`."""
@@ -80,7 +92,7 @@ class BlobStore:
 
     def content(self, key: str, size: int, sha256: str) -> Blob:
         """The blob that a row names; whether it exists shows when it is opened."""
-        return Blob(key, size, sha256, self.folder / key[:2] / key)
+        return Blob(key, size, sha256, self.folder / key[:2] / key, self._sealer)
 
     def keep(self, contents: Iterable[object]) -> None:
         """Say, before committing, that rows will refer to these."""
@@ -143,18 +155,21 @@ def _remove(path: Path, before: float) -> bool:
 class BlobWriter:
     """One blob being written."""
 
-    def __init__(self, key: str, part: Path, target: Path) -> None:
-        self._key = key
+    def __init__(self, blob: Blob, part: Path) -> None:
+        self._blob = blob
         self._part = part
-        self._target = target
         self._digest = hashlib.sha256()
         self._size = 0
         self._file: BinaryIO | None = part.open("xb")
+        sealed = blob.key.endswith(_SEALED)
+        self._sealed: SealedWriter | None = (
+            blob.sealer.write(self._file) if sealed and blob.sealer else None
+        )
 
     def write(self, data: bytes, /) -> int:
         assert self._file is not None, "written after commit or discard"
         try:
-            self._file.write(data)
+            (self._sealed or self._file).write(data)
         except OSError as error:
             raise _explain(error) from error
         self._digest.update(data)
@@ -164,14 +179,16 @@ class BlobWriter:
     def commit(self) -> Blob:
         assert self._file is not None, "committed after commit or discard"
         try:
+            if self._sealed is not None:
+                self._sealed.finish()
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
-            _name(self._part, self._target)
+            _name(self._part, self._blob.path)
         except OSError as error:
             raise _explain(error) from error
         self._file = None
-        return Blob(self._key, self._size, self._digest.hexdigest(), self._target)
+        return replace(self._blob, size=self._size, sha256=self._digest.hexdigest())
 
     def discard(self) -> None:
         if self._file is not None:
@@ -189,7 +206,9 @@ def _explain(error: OSError) -> Exception:
 
 def _name(part: Path, target: Path) -> None:
     """Give a synced file its name, durably."""
-    target.parent.mkdir(exist_ok=True)
+    if not target.parent.is_dir():
+        target.parent.mkdir(exist_ok=True)
+        _sync_folder(target.parent.parent)
     part.rename(target)
     _sync_folder(target.parent)
 
