@@ -21,6 +21,7 @@ from gateway.model import EXCHANGE_NAMESPACE, MELDING_NAMESPACE, Event, ReceiptT
 from gateway.settings import ArchiveSystem, Listen, Messages, Network, Organisation, Settings
 from gateway.simulators.archive import SimulatedArchive
 from gateway.simulators.desk import Desk
+from gateway.simulators.network import ADMINISTRASJON, AVTALT, PLAN, RESPONSE
 from gateway.simulators.network import Network as SimulatedNetwork
 from gateway.store import messages
 from gateway.store.messages import Kind, Message
@@ -147,7 +148,9 @@ class Demo:
         name: str,
         dialect: str,
     ) -> Side:
-        organisation = network.add_organisation(orgnr, name)
+        organisation = network.add_organisation(
+            orgnr, name, processes=(ADMINISTRASJON, PLAN, RESPONSE, AVTALT)
+        )
         archive = SimulatedArchive(
             name,
             orgnr,

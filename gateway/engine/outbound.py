@@ -135,7 +135,9 @@ class Outbound:
             documents = messages.documents(
                 tx, message.row_id, context.blobs, Role.METADATA, Role.FILE
             )
-        certificate = self._receiver_certificate(message) if documents else None
+        # An avtalt may come without files, but never goes to somebody who is unknown.
+        asked = documents or message.kind is Kind.OTHER
+        certificate = self._receiver_certificate(message) if asked else None
         scratch = context.blobs.scratch()
         with ExitStack() as cleanup:
             cleanup.callback(scratch.unlink, missing_ok=True)
