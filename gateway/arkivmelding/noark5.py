@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 from typing import Any, BinaryIO
 
 from lxml import etree
 
 from gateway.errors import TranslationImpossible
-from gateway.record import STRAY_TEXT, XSI, XSI_NIL, XSI_TYPE, Record, Schema
+from gateway.record import STRAY_TEXT, XSI, XSI_NIL, XSI_TYPE, Record, Schema, write_object
 
 NAMESPACE = "http://www.arkivverket.no/standarder/noark5/arkivmelding"
 FILENAME = "arkivmelding.xml"
@@ -92,40 +91,60 @@ def _read(element: etree._Element, schema: Schema, type: str, depth: int) -> Rec
         record.type = _local_type(element, declared)
         if record.type in schema.types and schema.extends(record.type, type):
             type = record.type
-    children = schema.types.get(type, {})
+    leaves = _leaves(schema, type)
     values = record.values
     for node in element:
-        tag = node.tag
-        if not isinstance(tag, str):
-            continue
-        name = tag[tag.rfind("}") + 1 :]
-        known = children.get(name) if tag.startswith(_PREFIX) else None
-        if known is None and not tag.startswith(_PREFIX):
-            name = tag  # another namespace: kept under its full name, never mistaken
-        if node.get(XSI_NIL) in ("true", "1"):
-            continue
-        if known is not None and known.type in schema.types and depth < _DEPTH:
-            record.groups.setdefault(name, []).append(_read(node, schema, known.type, depth + 1))
-        elif len(node) and any(isinstance(inner.tag, str) for inner in node):
-            if depth < _DEPTH:
-                record.groups.setdefault(name, []).append(_read(node, schema, "", depth + 1))
-            else:
-                values[name] = "".join(str(part) for part in node.itertext())
+        tag, text = node.tag, node.text
+        name = leaves.get(tag)
+        if name is not None and text is not None and name not in values and not len(node):
+            values[name] = text
+        elif isinstance(tag, str):
+            _read_other(node, tag, record, schema, type, depth)
         else:
-            text = node.text or ""
-            if len(node):
-                text += "".join(comment.tail or "" for comment in node)
-            if name in values:
-                record.repeats.setdefault(name, [values[name]]).append(text)
-                if known is None or not known.repeated:
-                    values[name] = text
-            else:
-                values[name] = text
-        if node.tail is not None and not node.tail.isspace():
-            _stray(record, node.tail)
-    if element.text is not None and not element.text.isspace():
-        _stray(record, element.text)
+            continue
+        tail = node.tail
+        if tail is not None and not tail.isspace():
+            _stray(record, tail)
+    text = element.text
+    if text is not None and not text.isspace():
+        _stray(record, text)
     return record
+
+
+@lru_cache(maxsize=64)
+def _leaves(schema: Schema, type: str) -> dict[str, str]:
+    """Qualified names of the type's leaves to their names."""
+    children = schema.types.get(type, {}).values()
+    return {_PREFIX + child.name: child.name for child in children if not schema.is_object(child)}
+
+
+def _read_other(
+    node: etree._Element, tag: str, record: Record, schema: Schema, type: str, depth: int
+) -> None:
+    """An object, an unknown element, or a leaf that is empty, repeated or has comments."""
+    if node.get(XSI_NIL) in ("true", "1"):
+        return
+    values = record.values
+    # Another namespace: kept under its full name, never mistaken for ours.
+    name = tag.removeprefix(_PREFIX)
+    known = schema.types.get(type, {}).get(name)
+    if known is not None and schema.is_object(known) and depth < _DEPTH:
+        record.groups.setdefault(name, []).append(_read(node, schema, known.type, depth + 1))
+    elif len(node) and any(isinstance(inner.tag, str) for inner in node):
+        if depth < _DEPTH:
+            record.groups.setdefault(name, []).append(_read(node, schema, "", depth + 1))
+        else:
+            values[name] = "".join(str(part) for part in node.itertext())
+    else:
+        text = node.text or ""
+        if len(node):
+            text += "".join(comment.tail or "" for comment in node)
+        if name in values:
+            record.repeats.setdefault(name, [values[name]]).append(text)
+            if known is None or not known.repeated:
+                values[name] = text
+        else:
+            values[name] = text
 
 
 _PREFIX = f"{{{NAMESPACE}}}"
@@ -141,56 +160,9 @@ def _stray(record: Record, text: str) -> None:
     record.values[STRAY_TEXT] = record.values.get(STRAY_TEXT, "") + text
 
 
-def write_noark5(record: Record, schema: Schema) -> etree._Element:
-    """The record as an arkivmelding tree, elements in the schema's order.
-
-    Made as text and parsed once: several times faster than element by element.
-    """
-    parts = [f'<arkivmelding xmlns="{NAMESPACE}" xmlns:xsi="{XSI}"']
-    _write(record, parts, schema, schema.root)
-    parts.append("</arkivmelding>")
-    return etree.fromstring("".join(parts).encode(), _OWN)
-
-
-_OWN = etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=True)
-"""For text that we have just written ourselves."""
-
-_SPECIAL = re.compile("[&<>\r]")
-
-
-def _write(record: Record, parts: list[str], schema: Schema, type: str) -> None:
-    """Everything after the name in the start tag, up to the end tag."""
-    if record.type is not None:
-        type = record.type
-        parts.append(f' xsi:type="{type}"')
-    parts.append(">")
-    types = _types(schema, type)
-    values, groups = record.values, record.groups
-    names = [*values, *groups]
-    names.sort(key=_ranks(schema, type).__getitem__)
-    for name in names:
-        if name in groups:
-            for group in groups[name]:
-                parts.append(f"<{name}")
-                _write(group, parts, schema, types[name])
-                parts.append(f"</{name}>")
-        else:
-            for text in record.repeats.get(name) or (values[name],):
-                if _SPECIAL.search(text):
-                    text = _escape(text)
-                parts.append(f"<{name}>{text}</{name}>")
-
-
-def _escape(text: str) -> str:
-    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return text.replace("\r", "&#13;")
-
-
-@lru_cache(maxsize=64)
-def _ranks(schema: Schema, type: str) -> dict[str, int]:
-    return {child.name: child.rank for child in schema.types.get(type, {}).values()}
-
-
-@lru_cache(maxsize=64)
-def _types(schema: Schema, type: str) -> dict[str, str]:
-    return {child.name: child.type for child in schema.types.get(type, {}).values()}
+def write_noark5(record: Record, schema: Schema) -> bytes:
+    """The record as the file that lies in the package, elements in the schema's order."""
+    parts = ["<?xml version='1.0' encoding='UTF-8' standalone='yes'?>\n"]
+    namespaces = f' xmlns="{NAMESPACE}" xmlns:xsi="{XSI}"'
+    write_object("arkivmelding", record, parts, schema, schema.root, namespaces)
+    return "".join(parts).encode()

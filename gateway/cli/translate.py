@@ -18,7 +18,7 @@ from typing import BinaryIO
 import click
 from lxml import etree
 
-from gateway.arkivmelding import NAMESPACE, read_arkivmelding, write_arkivmelding
+from gateway.arkivmelding import NAMESPACE, read_arkivmelding
 from gateway.edu.payload import Payload, PayloadKind, read_payload
 from gateway.edu.reader import read_request
 from gateway.edu.write import melding_payload
@@ -315,7 +315,7 @@ def _to_arkivmelding(root: str | None, chunks: Iterator[bytes], settings: _Setti
         (sender.orgnr if sender is not None else None) or "",
     )
     result = to_arkivmelding(payload.melding, facts, settings.mapping, sending=False)
-    return _Result([write_arkivmelding(result.root)], result.losses, list(result.problems))
+    return _Result([result.xml], result.losses, list(result.problems))
 
 
 def _not_a_letter(payload: Payload) -> str:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 from lxml import etree
 
 from gateway.model import CONTENT_REF, MELDING_NAMESPACE
-from gateway.record import STRAY_TEXT, XSI_NIL, Record, Schema
+from gateway.record import STRAY_TEXT, XSI_NIL, Record, Schema, Written, write_object
 
 NOARKSAK = "noarksak"
 JOURNPOST = "journpost"
@@ -18,7 +17,6 @@ DOKUMENT = "dokument"
 
 _FILE = "fil"
 _DEPTH = 50
-_NO_NAMESPACE: Any = {None: ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,19 +62,15 @@ def _read(element: etree._Element, schema: Schema, type: str, depth: int) -> Rec
     record = Record()
     values = record.values
     for node in element:
-        tag = node.tag
+        tag, text = node.tag, node.text
         entry = known.get(tag)
         if entry is None and isinstance(tag, str):
             entry = known.get(tag[tag.rfind("}") + 1 :])
-        if entry is not None and entry[1] is None and not len(node):
-            name, text = entry[0], node.text
-            if text is None and node.get(XSI_NIL) in ("true", "1"):
-                pass
-            elif name in values:
-                record.repeats.setdefault(name, [values[name]]).append(text or "")
-                values[name] = text or ""
-            else:
-                values[name] = text or ""
+        if text is not None and entry is not None and entry[1] is None and not len(node):
+            name = entry[0]
+            if name in values:
+                record.repeats.setdefault(name, [values[name]]).append(text)
+            values[name] = text
         elif isinstance(tag, str):
             _read_other(node, record, schema, entry, depth)
         tail = node.tail
@@ -91,7 +85,7 @@ def _read(element: etree._Element, schema: Schema, type: str, depth: int) -> Rec
 def _read_other(
     node: etree._Element, record: Record, schema: Schema, entry: _Entry | None, depth: int
 ) -> None:
-    """An object, an unknown element, or a leaf with comments in it."""
+    """An object, an unknown element, or a leaf that is empty or has comments in it."""
     text = node.text
     name = entry[0] if entry is not None else etree.QName(node).localname
     if text is None and node.get(XSI_NIL) in ("true", "1"):
@@ -157,44 +151,20 @@ def write_noark4(melding: Record, refs: Sequence[str | None], schema: Schema) ->
     `refs` names the content of each ``journpost/dokument``; None leaves ``base64``
     empty. Names that the schema does not know come last.
     """
-    nsmap: Any = {None: MELDING_NAMESPACE}
-    root = etree.Element(f"{{{MELDING_NAMESPACE}}}Melding", nsmap=nsmap)
-    children = schema.types[schema.root]
-    for child in children.values():
+    parts = [f'<Melding xmlns="{MELDING_NAMESPACE}">']
+    for child in schema.types[schema.root].values():
         for record in melding.groups.get(child.name, ()):
-            node = etree.SubElement(root, child.name, nsmap=_NO_NAMESPACE)
-            _write(record, node, schema, child.type)
             if child.name == JOURNPOST:
-                _write_files(node, refs, schema)
-    return root
+                for dokument, ref in zip(record.groups.get(DOKUMENT, ()), refs, strict=True):
+                    dokument.groups[_FILE] = [_file(ref)]
+            write_object(child.name, record, parts, schema, child.type, ' xmlns=""')
+    parts.append("</Melding>")
+    return etree.fromstring("".join(parts), _OWN)
 
 
-def _write(record: Record, parent: etree._Element, schema: Schema, type: str) -> None:
-    children = schema.types.get(type, {})
-    ranked = [(children[name].rank if name in children else 999, name) for name in record.values]
-    ranked += [(children[name].rank if name in children else 999, name) for name in record.groups]
-    for _, name in sorted(ranked):
-        if name == STRAY_TEXT:
-            parent.text = record.values[name]
-        elif name in record.values:
-            for text in record.repeats.get(name) or (record.values[name],):
-                etree.SubElement(parent, name).text = text
-        else:
-            inner = children[name].type if name in children else ""
-            for group in record.groups[name]:
-                _write(group, etree.SubElement(parent, name), schema, inner)
+_OWN = etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=True)
+"""For text that we have just written ourselves."""
 
 
-def _write_files(journpost: etree._Element, refs: Sequence[str | None], schema: Schema) -> None:
-    children = schema.types["DokumentType"]
-    for dokument, ref in zip(journpost.iterfind(DOKUMENT), refs, strict=True):
-        at = sum(
-            1
-            for node in dokument
-            if node.tag in children and children[str(node.tag)].rank < children[_FILE].rank
-        )
-        file = etree.Element(_FILE)
-        content = etree.SubElement(file, "base64")
-        if ref is not None:
-            content.set(CONTENT_REF, ref)
-        dokument.insert(at, file)
+def _file(ref: str | None) -> Record:
+    return Written("<base64/>" if ref is None else f'<base64 {CONTENT_REF}="{ref}"/>')

@@ -18,7 +18,7 @@ from gateway.translate.losses import losses_out
 from gateway.translate.mapping import Mapping
 from gateway.translate.quick import quick_differences
 from gateway.translate.reading import build_back
-from gateway.translate.rest import write_with_rest
+from gateway.translate.rest import add_rest
 from gateway.translate.scope import Facts, Scope
 
 
@@ -26,13 +26,23 @@ from gateway.translate.scope import Facts, Scope
 class ToArkivmelding:
     """`documents` in the letter's order, named as ``referanseDokumentfil`` names them.
 
-    `problems` are documents that could not be sent; only when they were not required.
+    `xml` is ``arkivmelding.xml`` as it lies in the package. `problems` are documents that
+    could not be sent; only when they were not required.
     """
 
-    root: etree._Element
+    xml: bytes
     documents: tuple[Document, ...]
     losses: tuple[Loss, ...]
     problems: tuple[str, ...] = ()
+
+    @property
+    def root(self) -> etree._Element:
+        """The same as a tree, a new one at each call."""
+        return etree.fromstring(self.xml, _OWN)
+
+
+_OWN = etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=True)
+"""For text that we have just written ourselves."""
 
 
 def to_arkivmelding(
@@ -60,11 +70,9 @@ def to_arkivmelding(
     if differences is None:
         differences = read_back(am, scope, mapping)
     if mapping.profile.carry_rest:
-        root = write_with_rest(am, differences[NOARKSAK], differences[JOURNPOST], mapping.am_schema)
-    else:
-        root = write_noark5(am, mapping.am_schema)
+        add_rest(am, differences[NOARKSAK], differences[JOURNPOST])
     return ToArkivmelding(
-        root,
+        write_noark5(am, mapping.am_schema),
         tuple(documents.documents),
         (*scope.notes, *losses_out(record, differences, mapping)),
         tuple(documents.problems),

@@ -13,8 +13,8 @@ from typing import Any
 
 from lxml import etree
 
-from gateway.arkivmelding import NAMESPACE, write_noark5
-from gateway.record import Record, Schema
+from gateway.arkivmelding import NAMESPACE
+from gateway.record import Record, Written
 from gateway.translate.difference import Difference, Part, is_name
 from gateway.translate.homes import REST
 
@@ -27,22 +27,15 @@ _MOST = 10_000
 """Positions above this are nobody's."""
 
 
-def write_with_rest(
-    am: Record, case: Difference, post: Difference, schema: Schema
-) -> etree._Element:
-    """The arkivmelding tree with the rest blocks of case and journal post in it."""
+def add_rest(am: Record, case: Difference, post: Difference) -> None:
+    """Put the rest blocks of case and journal post into the arkivmelding."""
     mappe = am.groups["mappe"][0]
     for record, rest in ((mappe, case), (mappe.groups["basisregistrering"][0], post)):
         if _carries(rest):
-            record.groups[REST] = [Record()]
-    root = write_noark5(am, schema)
-    place = f"{{{NAMESPACE}}}mappe"
-    for path, rest in ((place, case), (f"{place}/{{{NAMESPACE}}}basisregistrering", post)):
-        node = root.find(f"{path}/{{{NAMESPACE}}}{REST}")
-        if node is not None and _carries(rest):
             nsmap: Any = {None: REST_NAMESPACE}
-            _write(etree.SubElement(node, f"{_NS}{BLOCK}", nsmap=nsmap), rest)
-    return root
+            block = etree.Element(f"{_NS}{BLOCK}", nsmap=nsmap)
+            _write(block, rest)
+            record.groups[REST] = [Written(etree.tostring(block, encoding="unicode"))]
 
 
 def _carries(rest: Difference) -> bool:
