@@ -85,6 +85,11 @@ class PersistentArchive(SimulatedArchive):
             )
         )  # fmt: skip
 
+    def _meet(self, handler, behaviour, headers, head, soap) -> None:  # type: ignore[no-untyped-def]
+        if soap.payload.receipt is not None and not behaviour.type.accepted:
+            behaviour = self.default  # refusing a receipt is no trouble of transport
+        super()._meet(handler, behaviour, headers, head, soap)
+
     def _acknowledge(self, behaviour: Behaviour, envelope: Envelope, number: int) -> None:
         if behaviour.receipt is None:
             return
