@@ -14,7 +14,6 @@ from dataclasses import replace
 
 from lxml import etree
 
-from gateway.arkivmelding import write_arkivmelding
 from gateway.edu.payload import Payload, PayloadKind
 from gateway.engine.context import Context
 from gateway.engine.ledger import LETTER_TYPE, RECEIPT_PROCESS, RECEIPT_TYPE, Ledger
@@ -160,7 +159,7 @@ class Intake:
         size = sum(one.content.size for one in translated.documents)
         if size > self._policy.max_letter_bytes:
             raise TooLarge(f"{size} bytes of documents, {self._policy.max_letter_bytes} allowed")
-        metadata = self._write_metadata(write_arkivmelding(translated.root))
+        metadata = self._write_metadata(translated.xml)
         sender, notes = self._sender(envelope.sender)
         letter = Message(
             direction=Direction.OUTGOING,
