@@ -37,6 +37,7 @@ AVTALT_TYPE = "urn:no:difi:avtalt:xsd::avtalt"
 AVTALT_PROCESS = "urn:no:difi:profile:avtalt:avtalt:ver1.0"
 
 _PIECE = 1 << 20
+_OUR_LETTER = (Kind.LETTER, Direction.OUTGOING)
 _IDENTIFIED = (Kind.LETTER, Kind.RECEIPT, Kind.OTHER, Kind.NOTICE)
 
 
@@ -189,6 +190,9 @@ class Operations:
             ).first()
             if job is None:
                 raise NotDone(Obstacle.NOTHING_TO_RETRY)
+            given_up = message.state in FAILED
+            if given_up and (message.kind, message.direction) == _OUR_LETTER:
+                raise NotDone(Obstacle.RESEND_INSTEAD)
             if job.held and job.due is not None and job.due > entry.now:
                 raise NotDone(Obstacle.BUSY)
             if job.due is None:
@@ -210,10 +214,7 @@ class Operations:
         """Make a message that was given up ready for another attempt."""
         if message.state not in FAILED:
             raise NotDone(Obstacle.NOTHING_TO_RETRY)
-        letter = message.kind is Kind.LETTER
-        if letter and message.direction is Direction.OUTGOING:
-            raise NotDone(Obstacle.RESEND_INSTEAD)
-        if letter and not force and entry.answered(message) is not None:
+        if message.kind is Kind.LETTER and not force and entry.answered(message) is not None:
             raise NotDone(Obstacle.SENDER_WAS_TOLD)
         columns: dict[str, Any] = {"handled": None}
         if message.expires is not None:

@@ -209,7 +209,7 @@ def blueprint(operations: Operations, health: Health) -> Blueprint:
             done=_DONE.get(request.args.get("done", "")),
             problem=problem,
             can_force=can_force,
-            may_retry=pending or (failed and not (mine and one.kind is Kind.LETTER)),
+            may_retry=(pending or failed) and not (failed and mine and one.kind is Kind.LETTER),
             may_resend=mine and failed,
             may_handle=failed and one.handled is None,
         )
