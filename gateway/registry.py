@@ -253,7 +253,8 @@ def _by_document_type(records: list[dict[str, Any]], process: str) -> dict[str, 
     response = process.endswith(":response:ver1.0")
     wanted = _KVITTERING if response else _AVTALT if ":avtalt:" in process else _ARKIVMELDING
     for record in records:
-        if wanted in (record.get("documentTypes") or []):
+        accepted = record.get("documentTypes")
+        if isinstance(accepted, list) and wanted in accepted:
             return record
     return records[0] if response and records else None
 
