@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from gateway.record import Record
-from gateway.translate.compiled import OutPlan, Step
+from gateway.translate.compiled import OutPlan, Step, Steps
 from gateway.translate.scope import Scope
 
 
-def build_out(root: Sequence[Step], plan: OutPlan, scope: Scope) -> Record:
+def build_out(root: Steps, plan: OutPlan, scope: Scope) -> Record:
     """The arkivmelding as a record."""
     am = Record()
     _fill(am, root, scope)
@@ -67,29 +65,40 @@ def _build_each(plan: OutPlan, scope: Scope) -> list[Record]:
     return made
 
 
-def _fill(record: Record, steps: Sequence[Step], scope: Scope) -> None:
-    for step in steps:
-        target = record
+def _fill(record: Record, steps: Steps, scope: Scope) -> None:
+    values, given = record.values, scope.item.values
+    for source, name in steps.copies:
+        value = given.get(source)
+        if value is not None:
+            values[name] = value
+    for step in steps.rules:
         if step.wrapper is not None:
-            inner = record.groups.get(step.wrapper)
-            if inner is not None:
-                target = inner[0]
-            elif step.keep_wrapper:
-                target = Record()
-                record.groups[step.wrapper] = [target]
-        name = step.name
-        if target is not record and name in target.values:
-            continue
-        if target is record and step.wrapper is None and name in record.values:
-            continue
-        value = step.give(scope)
-        if value is None:
-            continue
-        if step.wrapper is not None and target is record:
-            target = Record()
-            record.groups[step.wrapper] = [target]
-        if step.split is not None and step.split in value:
-            parts = value.split(step.split)
-            target.repeats[name] = parts
-            value = parts[0]
-        target.values[name] = value
+            _fill_inside(record, step.wrapper, step, scope)
+        elif step.name not in values:
+            value = step.give(scope)
+            if value is not None:
+                _put(record, step, value)
+
+
+def _fill_inside(record: Record, wrapper: str, step: Step, scope: Scope) -> None:
+    inner = record.group(wrapper)
+    if inner is None and step.keep_wrapper:
+        inner = Record()
+        record.groups[wrapper] = [inner]
+    if inner is not None and step.name in inner.values:
+        return
+    value = step.give(scope)
+    if value is None:
+        return
+    if inner is None:
+        inner = Record()
+        record.groups[wrapper] = [inner]
+    _put(inner, step, value)
+
+
+def _put(record: Record, step: Step, value: str) -> None:
+    if step.split is not None and step.split in value:
+        parts = value.split(step.split)
+        record.repeats[step.name] = parts
+        value = parts[0]
+    record.values[step.name] = value

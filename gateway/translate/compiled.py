@@ -2,28 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from gateway.errors import ConfigurationError
-from gateway.model import Outcome
 from gateway.record import Record
+from gateway.translate.conversions import copies_back, copies_out, give_back, give_out
 from gateway.translate.expressions import BadExpression, Field, Give, Language, Test
 from gateway.translate.profile import Group, Line, Profile, type_at
-from gateway.translate.scope import Scope
-from gateway.translate.values import read_date, read_integer, repair_date
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Fills element `name`, inside `wrapper` if any, with what `give` gives."""
+    """Fills element `name`, inside `wrapper` if any, with what `give` gives.
+
+    `source` is the field of the current object when the step only copies it.
+    """
 
     wrapper: str | None
     name: str
     give: Give
     keep_wrapper: bool = False
     split: str | None = None
+    source: str | None = None
+
+
+class Steps:
+    """Steps for one object: plain copies apart from the rest, since most are."""
+
+    __slots__ = ("all", "copies", "rules")
+
+    def __init__(self, steps: Iterable[Step]) -> None:
+        self.all = tuple(steps)
+        filled = Counter((step.wrapper, step.name) for step in self.all)
+
+        def copies(step: Step) -> bool:
+            return step.source is not None and filled[step.wrapper, step.name] == 1
+
+        self.copies = tuple((step.source or "", step.name) for step in self.all if copies(step))
+        self.rules = tuple(step for step in self.all if not copies(step))
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +60,7 @@ class OutPlan:
     """The first group of its source: it decides which objects there are on the way back."""
     when: Test | None
     omit_empty: bool
-    steps: tuple[Step, ...]
+    steps: Steps
     children: tuple[OutPlan, ...]
 
 
@@ -51,7 +70,7 @@ class BackChain:
 
     edu: str
     names: tuple[str, ...]
-    steps: tuple[tuple[Step, ...], ...]
+    steps: tuple[Steps, ...]
     """For each of `names`, from the outside in."""
     others: tuple[BackOther, ...]
 
@@ -63,19 +82,19 @@ class BackOther:
     name: str
     am: str
     pair: bool
-    steps: tuple[Step, ...]
+    steps: Steps
 
 
 @dataclass(frozen=True, slots=True)
 class BackPlan:
     """The way from arkivmelding to Melding."""
 
-    singles: tuple[tuple[str, tuple[Step, ...]], ...]
+    singles: tuple[tuple[str, Steps], ...]
     """Melding objects that exist once, in the order of the file."""
     chains: tuple[BackChain, ...]
 
 
-def compile_out(profile: Profile, *, reading: bool = False) -> tuple[tuple[Step, ...], OutPlan]:
+def compile_out(profile: Profile, *, reading: bool = False) -> tuple[Steps, OutPlan]:
     """Steps for the root, and the plan of the case with all inside it.
 
     `reading` makes the plan that tells what of an arkivmelding a Melding holds: every
@@ -83,7 +102,7 @@ def compile_out(profile: Profile, *, reading: bool = False) -> tuple[tuple[Step,
     """
     singles = {group.edu: group for group in profile.groups if not group.each}
     extra: dict[str, list[Step]] = {}
-    own: dict[str, list[Step]] = {}
+    own: dict[tuple[str, str], list[Step]] = {}
     for group in profile.groups:
         for line in group.lines:
             if line.am is None or not _wanted(line, reading, line.out):
@@ -91,19 +110,23 @@ def compile_out(profile: Profile, *, reading: bool = False) -> tuple[tuple[Step,
             language = _language(profile, group, singles, out=True)
             step_at, name = target_of(line.am, group.am)
             with _place(line.at):
-                give = _give_out(profile, language, line, reading)
+                give = give_out(profile, language, line, reading)
             wrapper, _, leaf = name.rpartition("/")
-            step = Step(wrapper or None, leaf, give, line.wrapper and not reading, line.split)
-            place = own if step_at is None else extra
-            place.setdefault(step_at if step_at is not None else group.am + "|" + group.edu, [])
-            place[step_at if step_at is not None else group.am + "|" + group.edu].append(step)
+            keep = line.wrapper and not reading
+            copied = step_at is None and not wrapper and copies_out(profile, line, reading=reading)
+            source = line.edu if copied else None
+            step = Step(wrapper or None, leaf, give, keep, line.split, source)
+            if step_at is None:
+                own.setdefault((group.am, group.edu), []).append(step)
+            else:
+                extra.setdefault(step_at, []).append(step)
 
     def plan(group: Group, parent: Group | None) -> OutPlan:
         language = _language(profile, group, singles, out=True)
         with _place(group.at):
             when = language.condition(group.when) if group.when else None
         inside = [other for other in profile.groups if other.am.rpartition("/")[0] == group.am]
-        steps = own.get(group.am + "|" + group.edu, []) + extra.get(group.am, [])
+        steps = own.get((group.am, group.edu), []) + extra.get(group.am, [])
         return OutPlan(
             group.am.rpartition("/")[2],
             group.am,
@@ -114,7 +137,7 @@ def compile_out(profile: Profile, *, reading: bool = False) -> tuple[tuple[Step,
             group is next(other for other in profile.groups if other.edu == group.edu),
             when,
             group.omit_empty or reading,
-            tuple(steps),
+            Steps(steps),
             tuple(plan(other, group) for other in inside),
         )
 
@@ -124,7 +147,7 @@ def compile_out(profile: Profile, *, reading: bool = False) -> tuple[tuple[Step,
         with _place(line.at):
             root.append(Step(None, line.am or "", root_language.value(line.value or "")))
     top = next(group for group in profile.groups if "/" not in group.am)
-    return tuple(root), plan(top, None)
+    return Steps(root), plan(top, None)
 
 
 def _wanted(line: Line, reading: bool, direction: bool) -> bool:
@@ -147,8 +170,11 @@ def compile_back(profile: Profile) -> BackPlan:
             at, name = target_of(line.edu, group.edu)
             language = _language(profile, group, singles, out=False)
             with _place(line.at):
-                give = _give_back(profile, language, line, targets, at or group.edu)
-            targets[at or group.edu].append(Step(None, name, give))
+                earlier = any(step.name == line.edu for step in targets[at or group.edu])
+                give = give_back(profile, language, line, substitute=earlier)
+            copied = at is None and group.am == ONCE[group.edu] and copies_back(profile, line)
+            source = line.am if copied else None
+            targets[at or group.edu].append(Step(None, name, give, source=source))
     chains: list[BackChain] = []
     for edu in dict.fromkeys(group.edu for group in profile.groups if group.each):
         groups = [group for group in profile.groups if group.each and group.edu == edu]
@@ -174,18 +200,24 @@ def compile_back(profile: Profile) -> BackPlan:
                 tuple(others),
             )
         )
-    return BackPlan(tuple((edu, tuple(steps)) for edu, steps in targets.items()), tuple(chains))
+    return BackPlan(tuple((edu, Steps(steps)) for edu, steps in targets.items()), tuple(chains))
 
 
-def _back_steps(profile: Profile, group: Group, singles: Mapping[str, Group]) -> tuple[Step, ...]:
-    steps: dict[str, list[Step]] = {group.edu: []}
+def _back_steps(profile: Profile, group: Group, singles: Mapping[str, Group]) -> Steps:
+    steps: list[Step] = []
     for line in group.lines:
         if line.back and line.edu is not None:
             language = _language(profile, group, singles, out=False)
             with _place(line.at):
-                give = _give_back(profile, language, line, steps, group.edu)
-            steps[group.edu].append(Step(None, line.edu, give))
-    return tuple(steps[group.edu])
+                earlier = any(step.name == line.edu for step in steps)
+                give = give_back(profile, language, line, substitute=earlier)
+            source = line.am if copies_back(profile, line) else None
+            steps.append(Step(None, line.edu, give, source=source))
+    return Steps(steps)
+
+
+ONCE = {"noarksak": "mappe", "journpost": "mappe/basisregistrering"}
+"""Melding objects that a message has once, and where they are in arkivmelding."""
 
 
 def target_of(name: str, own: str) -> tuple[str | None, str]:
@@ -258,239 +290,3 @@ def _from_object(path: str, name: str) -> Field:
 def _inside(record: Record, wrapper: str, name: str) -> str | None:
     inner = record.group(wrapper)
     return None if inner is None else inner.values.get(name)
-
-
-# --- out ------------------------------------------------------------------------------
-
-
-def _give_out(profile: Profile, language: Language, line: Line, reading: bool) -> Give:
-    if line.edu is None:
-        give = language.value(line.value or "")
-    elif line.value is not None:
-        give = language.value(line.value)
-    else:
-        give = _convert_out(profile, language.field(line.edu), line)
-        if line.otherwise is not None and not reading:
-            give = _with_fallback(give, language.value(line.otherwise), line)
-    if line.when is None or reading:
-        return give
-    test = language.condition(line.when)
-    return lambda scope: give(scope) if test(scope) else None
-
-
-def _always(give: Give, text: str) -> Give:
-    def get(scope: Scope) -> str | None:
-        value = give(scope)
-        return text if value is None else value
-
-    return get
-
-
-def _with_fallback(give: Give, fallback: Give, line: Line) -> Give:
-    name, am = line.edu or "", line.am
-
-    def get(scope: Scope) -> str | None:
-        value = give(scope)
-        if value is not None:
-            return value
-        value = fallback(scope)
-        if value:
-            scope.note(
-                name,
-                Outcome.DEFAULTED,
-                line.kind,
-                f"missing or no usable value; {am} is filled in by rule",
-                value,
-            )
-        return value
-
-    return get
-
-
-def _convert_out(profile: Profile, get: Field, line: Line) -> Give:
-    if line.kind == "integer":
-        return _integer_out(get)
-    if line.kind == "date":
-        return _date_out(get, line.edu or "", profile.rules.missing_dates)
-    if line.kind == "code":
-        return _code_out(profile, get, line)
-    if line.kind == "file":
-        return lambda scope: scope.filenames[scope.position - 1]
-    return _text(get, line.empty or profile.rules.text_empty)
-
-
-def _text(get: Field, empty: str) -> Give:
-    if empty == "omit blank":
-        return lambda scope: _present(get(scope))
-    if empty == "omit":
-        return lambda scope: get(scope) or None
-    return get
-
-
-def _present(value: str | None) -> str | None:
-    return value if value is not None and value.strip() else None
-
-
-def _integer_out(get: Field) -> Give:
-    def give(scope: Scope) -> str | None:
-        value = get(scope)
-        return read_integer(value) if value else None
-
-    return give
-
-
-def _date_out(get: Field, name: str, missing: frozenset[str]) -> Give:
-    def give(scope: Scope) -> str | None:
-        value = get(scope)
-        if not value:
-            return None
-        day = read_date(value)
-        if day is None:
-            day = repair_date(value)
-            if day is not None:
-                scope.note(
-                    name, Outcome.REPAIRED, "date", "not an xs:date; read as a plain one", value
-                )
-        return None if day in missing else day
-
-    return give
-
-
-def _code_out(profile: Profile, get: Field, line: Line) -> Give:
-    codes = profile.lists[line.codes or ""]
-    texts, unknown = codes.texts, codes.to_am or None
-    empty = line.empty or profile.rules.code_empty
-    omit_empty, omit_blank = empty.startswith("omit"), empty == "omit blank"
-
-    def give(scope: Scope) -> str | None:
-        value = get(scope)
-        if value is None:
-            return None
-        text = texts.get(value)
-        if text is not None:
-            return text or None
-        if (omit_empty and not value) or (omit_blank and value.isspace()):
-            return None
-        return unknown
-
-    return give
-
-
-# --- back -----------------------------------------------------------------------------
-
-
-def _give_back(
-    profile: Profile,
-    language: Language,
-    line: Line,
-    earlier: Mapping[str, list[Step]],
-    target: str,
-) -> Give:
-    if line.value is not None:
-        give = language.value(line.value)
-        name = line.edu or ""
-        if any(step.name == name for step in earlier[target]):
-            return _noted(give, line)
-        if line.truth is not None:
-            return _differing(give, language.value(line.truth), line)
-        return give
-    assert line.am is not None
-    give = _convert_back(profile, language.field(line.am), line)
-    if line.join is not None:
-        give = _joined(language, line, give)
-    if line.always is not None:
-        return _always(give, line.always)
-    return give
-
-
-def _noted(give: Give, line: Line) -> Give:
-    name, am = line.edu or "", (line.am or line.edu or "")
-
-    def get(scope: Scope) -> str | None:
-        value = give(scope)
-        if value is not None:
-            scope.note(
-                am, Outcome.DEFAULTED, line.kind, f"missing; {name} is filled in by rule", value
-            )
-        return value
-
-    return get
-
-
-def _differing(give: Give, truth: Give, line: Line) -> Give:
-    name = line.am or ""
-
-    def get(scope: Scope) -> str | None:
-        value, true = give(scope), truth(scope)
-        if value != true:
-            scope.note(
-                name,
-                Outcome.CHANGED,
-                "text",
-                f"{line.edu} is always {value!r}; the file name says otherwise",
-                true,
-            )
-        return value
-
-    return get
-
-
-def _joined(language: Language, line: Line, give: Give) -> Give:
-    assert line.am is not None
-    name, separator = line.am, line.join or ""
-
-    def get(scope: Scope) -> str | None:
-        several = scope.item.repeats.get(name)
-        return give(scope) if several is None else separator.join(several)
-
-    return get
-
-
-def _convert_back(profile: Profile, get: Field, line: Line) -> Give:
-    if line.kind == "integer":
-
-        def integer(scope: Scope) -> str | None:
-            value = get(scope)
-            return None if value is None else read_integer(value.strip())
-
-        return integer
-    if line.kind == "date":
-        return _date_back(get, line.am or "", profile.rules.missing_dates)
-    if line.kind == "code":
-        return _code_back(profile, get, line)
-    return _text(get, line.empty or profile.rules.text_empty)
-
-
-def _date_back(get: Field, name: str, missing: frozenset[str]) -> Give:
-    def give(scope: Scope) -> str | None:
-        value = get(scope)
-        if value is None:
-            return None
-        day = read_date(value.strip())
-        if day is None:
-            day = repair_date(value)
-            if day is not None:
-                scope.note(
-                    name, Outcome.REPAIRED, "date", "not an xs:date; read as a plain one", value
-                )
-        return None if day in missing else day
-
-    return give
-
-
-def _code_back(profile: Profile, get: Field, line: Line) -> Give:
-    codes = profile.lists[line.codes or ""]
-    known, unknown = codes.codes, codes.to_edu or None
-    name = line.am or ""
-
-    def give(scope: Scope) -> str | None:
-        value = get(scope)
-        code = None if value is None else known.get(value.strip())
-        if code is not None:
-            return code or None
-        if unknown is not None:
-            reason = "missing" if value is None else "not a known text"
-            scope.note(name, Outcome.DEFAULTED, "code", f"{reason}; {line.edu} is filled in", value)
-        return unknown
-
-    return give

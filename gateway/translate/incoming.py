@@ -14,6 +14,7 @@ from gateway.errors import TranslationImpossible
 from gateway.model import Content, Document, Loss, Melding
 from gateway.record import XSI_NIL, Record
 from gateway.translate.building import build_out
+from gateway.translate.compiled import Steps
 from gateway.translate.difference import Difference
 from gateway.translate.losses import losses_in
 from gateway.translate.mapping import Mapping
@@ -90,7 +91,7 @@ def _said_again(
     if rests:
         scope = forward(edu, senders_facts(am, facts), mapping, names)
         return build_out(mapping.out_root, mapping.out, scope)
-    return build_out((), mapping.reading_out, forward(edu, facts, mapping, names))
+    return build_out(Steps(()), mapping.reading_out, forward(edu, facts, mapping, names))
 
 
 def _count(edu: Record) -> int:

@@ -8,7 +8,14 @@ from pathlib import Path
 
 from gateway.record import Schema
 from gateway.translate.codes import FileTypes
-from gateway.translate.compiled import BackPlan, OutPlan, Step, compile_back, compile_out, target_of
+from gateway.translate.compiled import (
+    BackPlan,
+    OutPlan,
+    Steps,
+    compile_back,
+    compile_out,
+    target_of,
+)
 from gateway.translate.homes import Homes, find_homes, full
 from gateway.translate.loading import load_profile
 from gateway.translate.profile import Profile
@@ -20,7 +27,7 @@ class Mapping:
     """One profile with its switches set. Make it with `load_mapping`, once."""
 
     profile: Profile
-    out_root: tuple[Step, ...]
+    out_root: Steps
     out: OutPlan
     back: BackPlan
     reading_back: BackPlan

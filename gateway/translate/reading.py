@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from gateway.edu.noark4 import DOKUMENT, JOURNPOST
 from gateway.record import Record
-from gateway.translate.compiled import BackChain, BackOther, BackPlan, Step
+from gateway.translate.compiled import ONCE, BackChain, BackOther, BackPlan, Steps
 from gateway.translate.documents import assign_numbers
 from gateway.translate.scope import Scope
 
@@ -20,9 +20,8 @@ def build_back(plan: BackPlan, scope: Scope) -> Record:
     made: dict[str, Record] = {}
     for path, steps in plan.singles:
         record = Record()
-        scope.path = ""
-        scope.item = record
-        scope.path = f"{_AM_OF[path]}/"
+        scope.item = scope.objects[ONCE[path]]
+        scope.path = f"{ONCE[path]}/"
         fill_back(record, steps, scope)
         made[path] = record
         edu.groups[path] = [record]
@@ -34,13 +33,15 @@ def build_back(plan: BackPlan, scope: Scope) -> Record:
     return edu
 
 
-_AM_OF = {"noarksak": CASE, "journpost": POST}
-
-
-def fill_back(record: Record, steps: Sequence[Step], scope: Scope) -> None:
+def fill_back(record: Record, steps: Steps, scope: Scope) -> None:
     """Apply `steps` to the current item; the first that gives a value wins."""
-    values = record.values
-    for step in steps:
+    values, given = record.values, scope.item.values
+    for source, name in steps.copies:
+        if name not in values:
+            value = given.get(source)
+            if value is not None:
+                values[name] = value
+    for step in steps.rules:
         if step.name not in values:
             value = step.give(scope)
             if value is not None:

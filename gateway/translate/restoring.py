@@ -125,13 +125,13 @@ def _disagreeing(
         if len(here) != len(there):
             names = {
                 f"{plan.edu}/{name}"
-                for step in plan.steps
+                for step in plan.steps.all
                 for _, name in mapping.links.get((plan.am, _target(step.wrapper, step.name)), ())
             }
             found |= {path for path in carried if _POSITION.sub("", path) in names}
             continue
         for (origin, ours), theirs in zip(here, there, strict=True):
-            for step in plan.steps:
+            for step in plan.steps.all:
                 target = _target(step.wrapper, step.name)
                 if not _agree(ours, theirs, step.wrapper, step.name):
                     for each, name in mapping.links.get((plan.am, target), ()):
