@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import logging
-import threading
-import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import httpx
 from cryptography import x509
-from sqlalchemy.exc import SQLAlchemyError
 
+from gateway.address_book import AddressBook
 from gateway.archives.dialects import load_dialect
 from gateway.archives.mail import MailArchive, MailSettings
 from gateway.archives.settings import ArchiveSettings
@@ -22,6 +20,7 @@ from gateway.engine.alerts import Alerts, Channel
 from gateway.engine.context import Books, Context, Policy
 from gateway.engine.health import Health
 from gateway.engine.health import Limits as HealthLimits
+from gateway.engine.housekeeping import Housekeeping
 from gateway.engine.intake import Intake
 from gateway.engine.ledger import Ledger
 from gateway.engine.operations import Operations
@@ -31,12 +30,11 @@ from gateway.http import new_client
 from gateway.model import Event
 from gateway.notices import MailChannel, MailServer, WebhookChannel
 from gateway.package import Opened
-from gateway.ports import Archive
+from gateway.ports import Archive, Transport
 from gateway.registry import Registry
 from gateway.settings import Settings, TrustedSigners
 from gateway.soap.listener import Listener
 from gateway.soap.server import PATH, StartResponse, WsgiApp, create_app
-from gateway.store import arrivals, messages
 from gateway.store.blobs import BlobStore
 from gateway.store.database import Database
 from gateway.store.messages import Message
@@ -44,16 +42,11 @@ from gateway.store.sealing import Sealer
 from gateway.tokens import TokenSource
 from gateway.translate import load_mapping
 from gateway.transports.altinn3 import Altinn3
+from gateway.transports.directory import Directory
 from gateway.transports.pace import ALTINN_LIMITS, Pace
 from gateway.web import Access
 from gateway.web import create_app as create_web
 from gateway.web.metrics import Metrics
-
-log = logging.getLogger(__name__)
-
-_SWEEP_SECONDS = 3600.0
-_LONGEST_REQUEST_SECONDS = 24 * 3600.0
-_CLOCK_GRAIN_SECONDS = 1.0
 
 
 class Gateway:
@@ -107,8 +100,8 @@ class Gateway:
         self._listener = Listener(
             _by_path(endpoint, web), listen.host, listen.port, max_body=listen.max_request_bytes
         )
-        self._sweeping = threading.Thread(target=self._sweep, name="sweep", daemon=True)
-        self._stopping = threading.Event()
+        days = settings.messages.keep_documents_days
+        self._housekeeping = Housekeeping(self.context, timedelta(days=days) if days else None)
 
     @property
     def url(self) -> str:
@@ -120,39 +113,15 @@ class Gateway:
         self._listener.start()
         self._workers.start()
         self._alerts.start()
-        self._sweeping.start()
+        self._housekeeping.start()
 
     def stop(self) -> None:
         """Take no more requests, let running jobs end, close the store."""
         self._listener.stop(60)
         self._alerts.stop()
         self._workers.stop()
-        self._stopping.set()
-        self._sweeping.join()
+        self._housekeeping.stop()
         self.database.close()
-
-    def _sweep(self) -> None:
-        """Remove files that no row refers to, at start and then every hour.
-
-        Alone on its files, a gateway knows that what is older than itself was left
-        behind; among several nodes only age tells.
-        """
-        age = _LONGEST_REQUEST_SECONDS if self.database.shared else _CLOCK_GRAIN_SECONDS
-        before = time.time() - age
-        while True:
-            try:
-                removed = self.blobs.sweep(self._known_blobs, before)
-                if removed:
-                    log.info("%d files that nothing refers to were removed", removed)
-            except (OSError, SQLAlchemyError) as error:
-                log.warning("the sweep is tried again in an hour: %s", error)
-            if self._stopping.wait(_SWEEP_SECONDS):
-                return
-            before = time.time() - _LONGEST_REQUEST_SECONDS
-
-    def _known_blobs(self, keys: list[str]) -> set[str]:
-        with self.database.read() as tx:
-            return messages.blob_keys(tx, keys) | arrivals.quarantined(tx)
 
 
 def _by_path(endpoint: WsgiApp, web: WsgiApp) -> WsgiApp:
@@ -236,27 +205,44 @@ def _context(settings: Settings, database: Database, blobs: BlobStore) -> Contex
     return Context(
         database=database,
         blobs=blobs,
-        transport=Altinn3(
-            network.broker_url,
-            network.resource,
-            tokens,
-            parties={organisation.orgnr: network.system_user},
-            http=http,
-            channel=network.channel,
-            pace=Pace(ALTINN_LIMITS if network.rate_limits else None),
-        ),
-        addresses=Registry(
-            network.registry_url,
-            tokens.access(network.registry_scopes.split(), exchanged=False),
-            http=http,
-            default_process=settings.messages.process,
-            sign=network.registry_signed,
-        ),
+        transport=_transport(settings, tokens, http),
+        addresses=_addresses(settings, tokens, http),
         archive=_archive(settings),
         identities=[identity],
         mapping=load_mapping(settings.messages.profile, switches=settings.messages.switches),
         policy=_policy(settings),
         vet_signer=_vet_signer(settings.trust),
+    )
+
+
+def _transport(settings: Settings, tokens: TokenSource, http: httpx.Client) -> Transport:
+    network = settings.network
+    if network.transport == "directory":
+        assert network.directory is not None, "settings without it are refused"
+        return Directory(network.directory, channel=network.channel)
+    return Altinn3(
+        network.broker_url,
+        network.resource,
+        tokens,
+        parties={settings.organisation.orgnr: network.system_user},
+        http=http,
+        channel=network.channel,
+        pace=Pace(ALTINN_LIMITS if network.rate_limits else None),
+    )
+
+
+def _addresses(
+    settings: Settings, tokens: TokenSource, http: httpx.Client
+) -> Registry | AddressBook:
+    network = settings.network
+    if network.addresses is not None:
+        return AddressBook(network.addresses, settings.messages.process)
+    return Registry(
+        network.registry_url,
+        tokens.access(network.registry_scopes.split(), exchanged=False),
+        http=http,
+        default_process=settings.messages.process,
+        sign=network.registry_signed,
     )
 
 

@@ -79,14 +79,18 @@ class Mail:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """eFormidling: where it is and who we are there."""
+    """eFormidling: where it is and who we are there.
 
-    token_url: str
-    token_audience: str
-    exchange_url: str
-    broker_url: str
-    registry_url: str
-    client_id: str
+    Transport ``directory`` needs no Altinn but a folder, and with a file of `addresses`
+    no registry and no tokens either.
+    """
+
+    token_url: str = ""
+    token_audience: str = ""
+    exchange_url: str = ""
+    broker_url: str = ""
+    registry_url: str = ""
+    client_id: str = ""
     resource: str = "eformidling-dpo-meldingsutveksling"
     system_user: str | None = None
     registry_scopes: str = "eformidling:dpo"
@@ -94,6 +98,9 @@ class Network:
     poll_seconds: float = 15.0
     channel: str | None = None
     rate_limits: bool = True
+    transport: str = "altinn3"
+    directory: Path | None = None
+    addresses: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +124,7 @@ class Messages:
     fallback_sender: str = "999999999"
     retry_seconds: float = 20.0
     unclear_seconds: float = 600.0
+    keep_documents_days: int = 90
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +226,8 @@ def load_settings(path: Path, environment: Mapping[str, str] = os.environ) -> Se
             continue
         values[name] = _section(name, cls, section, path.parent, environment, problems)
     problems += [f"{name}: not a known key" for name in raw]
+    if values.get("network") is not None:
+        problems += _network_problems(values["network"])
     if problems:
         raise ConfigurationError(f"{path}: " + "; ".join(problems))
     if values["trust"].chain not in ("warn", "reject"):
@@ -228,6 +238,21 @@ def load_settings(path: Path, environment: Mapping[str, str] = os.environ) -> Se
     elif not values["archive"].url:
         raise ConfigurationError(f"{path}: archive.url: missing")
     return Settings(**values)
+
+
+def _network_problems(network: Network) -> list[str]:
+    """What the chosen transport and source of addresses lack."""
+    needed: set[str] = set()
+    if network.addresses is None:
+        needed |= {"token_url", "token_audience", "registry_url", "client_id"}
+    if network.transport == "altinn3":
+        needed |= {"token_url", "token_audience", "exchange_url", "broker_url", "client_id"}
+    elif network.transport == "directory":
+        needed.add("directory")
+    else:
+        return ["network.transport: must be altinn3 or directory"]
+    missing = [one.name for one in fields(network) if one.name in needed]
+    return [f"network.{key}: missing" for key in missing if not getattr(network, key)]
 
 
 def _section(
