@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import logging
-import threading
-import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 from cryptography import x509
-from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.address_book import AddressBook
 from gateway.archives.dialects import load_dialect
@@ -24,6 +20,7 @@ from gateway.engine.alerts import Alerts, Channel
 from gateway.engine.context import Books, Context, Policy
 from gateway.engine.health import Health
 from gateway.engine.health import Limits as HealthLimits
+from gateway.engine.housekeeping import Housekeeping
 from gateway.engine.intake import Intake
 from gateway.engine.ledger import Ledger
 from gateway.engine.operations import Operations
@@ -38,7 +35,6 @@ from gateway.registry import Registry
 from gateway.settings import Settings, TrustedSigners
 from gateway.soap.listener import Listener
 from gateway.soap.server import PATH, StartResponse, WsgiApp, create_app
-from gateway.store import arrivals, messages
 from gateway.store.blobs import BlobStore
 from gateway.store.database import Database
 from gateway.store.messages import Message
@@ -51,12 +47,6 @@ from gateway.transports.pace import ALTINN_LIMITS, Pace
 from gateway.web import Access
 from gateway.web import create_app as create_web
 from gateway.web.metrics import Metrics
-
-log = logging.getLogger(__name__)
-
-_SWEEP_SECONDS = 3600.0
-_LONGEST_REQUEST_SECONDS = 24 * 3600.0
-_CLOCK_GRAIN_SECONDS = 1.0
 
 
 class Gateway:
@@ -110,8 +100,8 @@ class Gateway:
         self._listener = Listener(
             _by_path(endpoint, web), listen.host, listen.port, max_body=listen.max_request_bytes
         )
-        self._sweeping = threading.Thread(target=self._sweep, name="sweep", daemon=True)
-        self._stopping = threading.Event()
+        days = settings.messages.keep_documents_days
+        self._housekeeping = Housekeeping(self.context, timedelta(days=days) if days else None)
 
     @property
     def url(self) -> str:
@@ -123,39 +113,15 @@ class Gateway:
         self._listener.start()
         self._workers.start()
         self._alerts.start()
-        self._sweeping.start()
+        self._housekeeping.start()
 
     def stop(self) -> None:
         """Take no more requests, let running jobs end, close the store."""
         self._listener.stop(60)
         self._alerts.stop()
         self._workers.stop()
-        self._stopping.set()
-        self._sweeping.join()
+        self._housekeeping.stop()
         self.database.close()
-
-    def _sweep(self) -> None:
-        """Remove files that no row refers to, at start and then every hour.
-
-        Alone on its files, a gateway knows that what is older than itself was left
-        behind; among several nodes only age tells.
-        """
-        age = _LONGEST_REQUEST_SECONDS if self.database.shared else _CLOCK_GRAIN_SECONDS
-        before = time.time() - age
-        while True:
-            try:
-                removed = self.blobs.sweep(self._known_blobs, before)
-                if removed:
-                    log.info("%d files that nothing refers to were removed", removed)
-            except (OSError, SQLAlchemyError) as error:
-                log.warning("the sweep is tried again in an hour: %s", error)
-            if self._stopping.wait(_SWEEP_SECONDS):
-                return
-            before = time.time() - _LONGEST_REQUEST_SECONDS
-
-    def _known_blobs(self, keys: list[str]) -> set[str]:
-        with self.database.read() as tx:
-            return messages.blob_keys(tx, keys) | arrivals.quarantined(tx)
 
 
 def _by_path(endpoint: WsgiApp, web: WsgiApp) -> WsgiApp:

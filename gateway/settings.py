@@ -124,6 +124,7 @@ class Messages:
     fallback_sender: str = "999999999"
     retry_seconds: float = 20.0
     unclear_seconds: float = 600.0
+    keep_documents_days: int = 90
 
 
 @dataclass(frozen=True, slots=True)
