@@ -63,6 +63,12 @@ class OutPlan:
     steps: Steps
     children: tuple[OutPlan, ...]
 
+    def all(self) -> Iterator[OutPlan]:
+        """This one and those inside it."""
+        yield self
+        for child in self.children:
+            yield from child.all()
+
 
 @dataclass(frozen=True, slots=True)
 class BackChain:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from gateway.record import STRAY_TEXT, Record
 
@@ -83,8 +84,7 @@ def _compare_group(
     return parts
 
 
-@dataclass(frozen=True, slots=True)
-class Missing:
+class Missing(NamedTuple):
     """One leaf of a difference. `given` is what stands there instead, if anything."""
 
     path: str

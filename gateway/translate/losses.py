@@ -10,6 +10,7 @@ from gateway.model import Loss, Outcome
 from gateway.record import STRAY_TEXT, Record
 from gateway.translate.difference import Difference, Missing, compare, is_name, missing
 from gateway.translate.homes import REST
+from gateway.translate.looks import no_place
 from gateway.translate.mapping import Mapping
 from gateway.translate.rest import BLOCK, REST_NAMESPACE
 from gateway.translate.scope import Facts
@@ -20,17 +21,18 @@ _REST_BLOCK = f"{REST}/{{{REST_NAMESPACE}}}{BLOCK}/"
 _FILE = re.compile(r"/fil(\[\d+\])?/base64(\[\d+\])?/(ref|problem)$")
 
 
-def losses_out(
-    melding: Record, differences: dict[str, Difference], mapping: Mapping
-) -> Iterator[Loss]:
+def losses_out(differences: dict[str, Difference], mapping: Mapping) -> Iterator[Loss]:
     """Losses of an outgoing letter; `differences` are those of noarksak and journpost."""
     carried = mapping.profile.carry_rest
     for name, difference in differences.items():
         for leaf in missing(difference, name):
             if not (carried and can_carry(leaf)):
-                yield _loss_out(leaf, mapping)
+                yield loss_out(leaf, None, mapping)
+
+
+def losses_beside(melding: Record) -> Iterator[Loss]:
+    """What stands in an outgoing letter beside the noarksak and journpost that count."""
     for name, records in melding.groups.items():
-        # The first of noarksak and journpost counts; it is in the differences.
         for record in records[1:] if name in (NOARKSAK, JOURNPOST) else records:
             for path, value in record.leaves(f"{name}/"):
                 if value.strip():
@@ -46,9 +48,11 @@ def can_carry(leaf: Missing) -> bool:
     return is_name(leaf.path.rpartition("/")[2]) and not _FILE.search(leaf.path)
 
 
-def _loss_out(leaf: Missing, mapping: Mapping) -> Loss:
+def loss_out(leaf: Missing, plain: str | None, mapping: Mapping) -> Loss:
+    """The loss that a missing leaf is; `plain` is its path without positions, if known."""
     path = leaf.path
-    plain = _POSITION.sub("", path) if "[" in path else path
+    if plain is None:
+        plain = _POSITION.sub("", path) if "[" in path else path
     if plain.endswith(("/base64/ref", "/base64/problem")):
         reason = "files of a journpost inside noarksak are not sent"
         return Loss(path.rpartition("/")[0], Outcome.LOST, "group", reason)
@@ -58,14 +62,8 @@ def _loss_out(leaf: Missing, mapping: Mapping) -> Loss:
         return Loss(path, outcome, kind, reason, mapping.homes.of_edu(plain), leaf.value)
     if plain.endswith(STRAY_TEXT):
         return Loss(path, Outcome.LOST, "text", "text between elements", None, leaf.value)
-    return Loss(
-        path,
-        Outcome.LOST,
-        mapping.homes.kinds.get(plain, "text"),
-        f"arkivmelding has no place for it in profile {mapping.name}",
-        mapping.homes.of_edu(plain),
-        leaf.value,
-    )
+    known = no_place(mapping.profile, mapping.homes, plain)
+    return Loss(path, Outcome.LOST, known.kind, known.reason, known.home, leaf.value)
 
 
 def _why(leaf: Missing, kind: str, mapped: bool) -> tuple[Outcome, str]:

@@ -18,8 +18,8 @@ from gateway.translate.compiled import (
 )
 from gateway.translate.homes import Homes, find_homes, full
 from gateway.translate.loading import load_profile
+from gateway.translate.looks import Looks, find_looks
 from gateway.translate.profile import Profile
-from gateway.translate.quick import Looks, find_looks
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +84,7 @@ def load_mapping(
     reading = load_profile(profile, folder, honest)
     reading_back = compile_back(reading)
     richest = load_profile("rich", folder)
+    homes = find_homes(richest)
     out_root, out = compile_out(chosen)
     return Mapping(
         chosen,
@@ -92,7 +93,7 @@ def load_mapping(
         compile_back(chosen),
         reading_back,
         compile_out(reading, reading=True)[1],
-        find_homes(richest),
+        homes,
         frozenset(
             full(group.edu, line.edu)
             for group in reading.groups
@@ -106,7 +107,7 @@ def load_mapping(
             if line.back and line.am is not None
         ),
         _links(chosen),
-        find_looks(chosen, reading),
+        find_looks(chosen, reading, out, homes),
     )
 
 

@@ -14,9 +14,9 @@ from gateway.record import Record
 from gateway.translate.building import build_out
 from gateway.translate.difference import Difference, compare
 from gateway.translate.documents import assign_numbers, collect_documents
-from gateway.translate.losses import losses_out
+from gateway.translate.losses import losses_beside, losses_out
 from gateway.translate.mapping import Mapping
-from gateway.translate.quick import quick_differences
+from gateway.translate.quick import quick_losses
 from gateway.translate.reading import build_back
 from gateway.translate.rest import add_rest
 from gateway.translate.scope import Facts, Scope
@@ -66,15 +66,16 @@ def to_arkivmelding(
     scope.numbers = assign_numbers([dokument.values.get("dlRnr") for dokument in dokumenter])
     scope.filenames = documents.filenames
     am = build_out(mapping.out_root, mapping.out, scope)
-    differences = quick_differences(scope, scope.made, mapping.looks)
-    if differences is None:
+    losses = quick_losses(scope, mapping)
+    if losses is None:
         differences = read_back(am, scope, mapping)
-    if mapping.profile.carry_rest:
-        add_rest(am, differences[NOARKSAK], differences[JOURNPOST])
+        losses = list(losses_out(differences, mapping))
+        if mapping.profile.carry_rest:
+            add_rest(am, differences[NOARKSAK], differences[JOURNPOST])
     return ToArkivmelding(
         write_noark5(am, mapping.am_schema),
         tuple(documents.documents),
-        (*scope.notes, *losses_out(record, differences, mapping)),
+        (*scope.notes, *losses, *losses_beside(record)),
         tuple(documents.problems),
     )
 

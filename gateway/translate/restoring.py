@@ -16,7 +16,6 @@ from gateway.edu.noark4 import DOKUMENT, JOURNPOST, NOARKSAK
 from gateway.model import Loss, Outcome
 from gateway.record import Record
 from gateway.translate.building import build_out
-from gateway.translate.compiled import OutPlan
 from gateway.translate.difference import Difference
 from gateway.translate.documents import assign_numbers, package_names
 from gateway.translate.homes import REST
@@ -119,7 +118,7 @@ def _disagreeing(
     for am_path, origin, record in origins:
         made.setdefault(am_path, []).append((origin, record))
     found: set[str] = set()
-    for plan in _plans(mapping.out):
+    for plan in mapping.out.all():
         there = _instances(plan.am, objects)
         here = made.get(plan.am, [])
         if len(here) != len(there):
@@ -141,12 +140,6 @@ def _disagreeing(
 
 def _target(wrapper: str | None, name: str) -> str:
     return f"{wrapper}/{name}" if wrapper else name
-
-
-def _plans(plan: OutPlan) -> Iterator[OutPlan]:
-    yield plan
-    for child in plan.children:
-        yield from _plans(child)
 
 
 def _instances(path: str, objects: Mapping[str, Record]) -> list[Record]:
