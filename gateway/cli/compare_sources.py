@@ -232,6 +232,7 @@ class LetterReader:
             conversation,
             dialect,
             size,
+            plain,
         )
 
     # --- arkivmelding -----------------------------------------------------------------

@@ -114,7 +114,7 @@ def _environment(book: RuleBook) -> Environment:
     )
     environment.filters.update(
         against=against,
-        breakable=lambda name: Markup(escape(name).replace("].", "].<wbr>")),
+        breakable=lambda name: Markup(str(escape(name)).replace("].", "].<wbr>")),
         kind=lambda kind: KINDS.get(kind, kind),
         kinds=_kinds,
         label=lambda pattern: book.labels.get(pattern, ""),

@@ -87,6 +87,10 @@ def test_recorded_letters_against_another_system(tmp_path: Path) -> None:
     rules = {f["rule"] for line in lines(tmp_path / "out") for f in line["findings"]}  # type: ignore[attr-defined]
     assert rules == {"samme-dag"}
     assert "rules that explained nothing: samme-tall" in done.output
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text("utf-8"))["summary"]
+    # What was seen is what the archive sent, also what no arkivmelding can hold.
+    assert summary["seen"]["jpTgkode"] == {"p360": 3}
+    assert summary["codes"]["jpNdoktype"] == {"U": 3}
 
 
 def test_one_wrong_title_is_found_and_the_exit_code_says_so(tmp_path: Path) -> None:

@@ -82,6 +82,7 @@ def test_the_letters_text_is_text(report: Path) -> None:
 def test_what_the_reader_is_told(report: Path) -> None:
     index = (report / "index.html").read_text(encoding="utf-8")
     assert "tittel på journalposten" in index
+    assert "&lt;wbr" not in index
     assert "ulikt innhold" in index
     assert "Siden forrige kjøring" in index
     assert "Ikke klar" in (report / "overgang.html").read_text(encoding="utf-8")
