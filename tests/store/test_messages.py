@@ -166,3 +166,14 @@ def test_writers_wait_for_each_other(database: Database) -> None:
     assert errors == []
     with database.read() as tx:
         assert len(messages.select(tx)) == 100
+
+
+def test_a_reader_sees_one_moment(database: Database) -> None:
+    """An alarm was raised in vain because a count and a list did not agree."""
+    with database.read() as reader:
+        assert messages.select(reader) == []
+        with database.write() as tx:
+            messages.add(tx, letter())
+        assert messages.select(reader) == []
+    with database.read() as reader:
+        assert len(messages.select(reader)) == 1
