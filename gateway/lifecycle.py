@@ -199,3 +199,44 @@ def retry_after(failures: int, first: timedelta = FIRST_RETRY, spread: float = 0
     """
     factor: int = 3 ** min(failures - 1, 8)
     return min(first * factor, LONGEST_RETRY) * (1 + spread / 10)
+
+
+def page() -> str:
+    """The table as a page for people, in Markdown."""
+    lines = [
+        "# What each fact means",
+        "",
+        "This page is made from the table in `gateway/lifecycle.py` by",
+        "`python -m gateway.lifecycle`; a test keeps it true. A fact that is not listed for a",
+        "sort of message changes nothing.",
+    ]
+    for sort, facts in TABLE.items():
+        lines += [
+            "",
+            f"## {sort.capitalize()}",
+            "",
+            "| fact | status | what is done |",
+            "|---|---|---|",
+        ]
+        for fact, consequence in facts.items():
+            status = f"`{consequence.status}`" if consequence.status else "–"
+            done = "; ".join(consequence.actions) or "–"
+            lines.append(f"| {fact} | {status} | {done} |")
+    strength = ", ".join(f"`{one}`" for one in _STRENGTH)
+    lines += [
+        "",
+        "## The state of a message",
+        "",
+        "The strongest status of its timeline, whatever the order of arrival:",
+        f"{strength}.",
+        "",
+        "## Retries",
+        "",
+        "What failed for the moment is tried again after 20 s, then three times as long each",
+        "time, at most an hour, until the deadline.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(page(), end="")

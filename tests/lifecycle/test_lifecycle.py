@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import itertools
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.lifecycle import TABLE, Action, Fact, Sort, derived_state, retry_after, step
+from gateway.lifecycle import (
+    TABLE,
+    Action,
+    Fact,
+    Sort,
+    derived_state,
+    page,
+    retry_after,
+    step,
+)
 from gateway.model import Status
 
 ENDS_OUT = (Fact.UNSENDABLE, Fact.EXPIRED)
@@ -85,3 +95,8 @@ def test_retries_wait_as_the_predecessor_did_and_never_more_than_an_hour() -> No
     waits = [retry_after(n).total_seconds() for n in range(1, 8)]
     assert waits == [20, 60, 180, 540, 1620, 3600, 3600]
     assert retry_after(10_000) == timedelta(hours=1)
+
+
+def test_the_page_in_docs_is_the_table() -> None:
+    written = Path(__file__).parents[2] / "docs" / "lifecycle.md"
+    assert written.read_text(encoding="utf-8") == page(), "run: python -m gateway.lifecycle"
