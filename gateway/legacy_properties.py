@@ -293,6 +293,8 @@ class _Importer:
             for setting in ("archive.username", "archive.password", "archive.domain"):
                 self._drop(setting, reason)
         if values.get("archive.dialect") != "mail":
+            if (self._value("difi.move.feature.mailErrorStatus") or "").lower() in _TRUE:
+                self._alert_by_mail()
             for _, setting, _ in TAKEN:
                 if setting.startswith("mail."):
                     self._drop(
@@ -309,6 +311,21 @@ class _Importer:
         if self._value("difi.move.mail.enableAuth") not in (None, "true"):
             for setting in ("mail.username", "mail.password"):
                 self._drop(setting, "mail.enableAuth is not true, so it had no effect")
+
+    def _alert_by_mail(self) -> None:
+        """Mail on errors used the mail settings; alerts have their own."""
+        result = self._result
+        for name in ("host", "port", "username", "password", "sender", "receivers"):
+            old, new = f"mail.{name}", f"alerts.mail_{name}"
+            if old in result.values:
+                result.values.setdefault(new, result.values.pop(old))
+            if old in result.secrets:
+                result.secrets.setdefault(new, result.secrets.pop(old))
+            result.taken = [
+                Taken(it.key, new, it.note) if it.setting == old else it for it in result.taken
+            ]
+        key = self._given("difi.move.feature.mailErrorStatus")
+        result.taken.append(Taken(key, "alerts.mail_host", "alerts take its place"))
 
     def _keystore(self) -> None:
         setting = "organisation.keystore"
@@ -424,11 +441,13 @@ _SECRETS = {
     "organisation.keystore_password",
     "archive.password",
     "mail.password",
+    "alerts.mail_password",
     "listen.password",
 }
 _NUMBERS: Mapping[str, Callable[[str], Value]] = {
     "listen.port": int,
     "mail.port": int,
+    "alerts.mail_port": int,
     "mail.max_size": int,
     "messages.ttl_hours": float,
     "messages.max_letter_bytes": int,

@@ -109,7 +109,7 @@ def toml_text(result: Import, secret_files: dict[str, str], source: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-_ORDER = ("organisation", "archive", "mail", "network", "listen", "messages")
+_ORDER = ("organisation", "archive", "mail", "network", "listen", "messages", "alerts")
 
 
 def _toml(value: object) -> str:

@@ -100,6 +100,8 @@ def test_what_is_taken_over() -> None:
         "network.broker_url": "https://platform.altinn.no/broker/api/v1",
         "network.client_id": "MOVE_IP_991825827",
         "listen.username": "arkiv",
+        "alerts.mail_host": "smtp.fjellbygda.example",
+        "alerts.mail_port": 25,
     }
     assert result.secrets == {
         "organisation.keystore_password": "hemmeligå",
@@ -122,8 +124,6 @@ def test_reasons_for_what_is_ignored() -> None:
     assert "stays in Integrasjonspunkt" in reasons["difi.move.feature.enableDPV"]
     assert "stays in Integrasjonspunkt" in reasons["difi.move.fiks.inn.enable"]
     assert "no broker" in reasons["difi.activemq.broker-url"]
-    assert "alerts" in reasons["difi.move.feature.mailErrorStatus"]
-    assert "no mailbox" in reasons["difi.move.mail.smtpHost"]
     assert "not a key that we know" in reasons["difi.move.tullball"]
 
 
@@ -156,6 +156,7 @@ def test_command_asks_then_writes_settings_that_load(tmp_path: Path) -> None:
     assert settings.network.system_user == _ANSWERS["network.system_user"]
     assert settings.listen.host == "0.0.0.0"
     assert settings.messages.ttl_hours == 96
+    assert settings.alerts.mail_host == "smtp.fjellbygda.example"
 
 
 def test_answers_written_into_the_file_by_hand_load_too(tmp_path: Path) -> None:
@@ -191,6 +192,16 @@ def test_user_name_without_domain_was_never_used() -> None:
     assert "archive.password" not in result.secrets
     reasons = {it.key: it.reason for it in result.ignored}
     assert "archive.auth=basic" in reasons["difi.move.noarkSystem.username"]
+
+
+def test_mail_settings_without_mail_are_told() -> None:
+    result = import_properties(
+        b"difi.move.noarkSystem.type=p360\ndifi.move.mail.smtpHost=smtp.example\n"
+        b"difi.move.feature.mailErrorStatus=false\n"
+    )
+    reasons = {it.key: it.reason for it in result.ignored}
+    assert "no mailbox" in reasons["difi.move.mail.smtpHost"]
+    assert "alerts" in reasons["difi.move.feature.mailErrorStatus"]
 
 
 def test_a_mailbox_as_archive() -> None:
