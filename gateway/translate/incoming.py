@@ -18,6 +18,7 @@ from gateway.translate.compiled import Steps
 from gateway.translate.difference import Difference
 from gateway.translate.losses import losses_in
 from gateway.translate.mapping import Mapping
+from gateway.translate.quick import quick_losses_in
 from gateway.translate.reading import CASE, POST, build_back
 from gateway.translate.rest import apply_rest, read_rest
 from gateway.translate.restoring import forward, refusals, refused_fields, senders_facts
@@ -68,11 +69,13 @@ def to_melding(
         else:
             refs.append(f"dokument-{number}")
             contents[f"dokument-{number}"] = document.content
-    losses = [*scope.notes, *refusals(rests, refused)]
-    losses += losses_in(am, _said_again(am, edu, rests, facts, mapping, references), mapping, facts)
+    losses = quick_losses_in(am, edu, mapping, facts)
+    if losses is None:
+        again = _said_again(am, edu, rests, facts, mapping, references)
+        losses = list(losses_in(am, again, mapping, facts))
     refs += [None] * (_count(edu) - len(refs))
     tree = write_noark4(edu, refs, mapping.edu_schema)
-    return ToMelding(Melding(tree, contents), tuple(losses))
+    return ToMelding(Melding(tree, contents), (*scope.notes, *refusals(rests, refused), *losses))
 
 
 def _said_again(

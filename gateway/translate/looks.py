@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gateway.translate.compiled import OutPlan, language_back
+from gateway.translate.compiled import OutPlan, language_back, target_of
 from gateway.translate.expressions import Give
 from gateway.translate.homes import Homes, full
 from gateway.translate.profile import Line, Profile
@@ -108,3 +108,47 @@ def _look(profile: Profile, own: str, line: Line) -> Look | None:
         return None
     codes = profile.lists[line.codes].codes if line.codes else None
     return Look(am, element, codes, None)
+
+
+@dataclass(frozen=True, slots=True)
+class LookBack:
+    """The EDU field that an element is made from again: `name` of the object `edu`."""
+
+    edu: str
+    name: str
+    texts: Mapping[str, str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class LooksBack:
+    """`by_object`: arkivmelding object to element (with its wrapper, if any) to look."""
+
+    by_object: Mapping[str, Mapping[str, LookBack]]
+    objects: Mapping[str, str]
+    """Objects that repeat, and the Melding object that each becomes."""
+    others: frozenset[str]
+    """Objects that feed the same Melding objects too."""
+
+
+def find_looks_back(reading: Profile) -> LooksBack:
+    """From the first line that names both the element and a field."""
+    by_object: dict[str, dict[str, LookBack]] = {}
+    for group in reading.groups:
+        for line in group.lines:
+            if line.edu is None or line.am is None or line.value is not None:
+                continue
+            path, element = target_of(line.am, group.am)
+            edu, _, name = full(group.edu, line.edu).rpartition("/")
+            texts = reading.lists[line.codes].texts if line.codes else None
+            look = LookBack(edu, name, texts)
+            by_object.setdefault(path or group.am, {}).setdefault(element, look)
+    objects: dict[str, str] = {}
+    others: set[str] = set()
+    for group in reading.groups:
+        if group.each:
+            nested = [am for am, edu in objects.items() if edu == group.edu]
+            if not nested or group.am.startswith(nested[-1] + "/"):
+                objects[group.am] = group.edu
+            else:
+                others.add(group.am)
+    return LooksBack(by_object, objects, frozenset(others))

@@ -100,14 +100,21 @@ def losses_in(am: Record, again: Record, mapping: Mapping, facts: Facts) -> Iter
     difference = compare(_alike(am), again, "", {})
     files = str(sum(1 for path, _ in am.leaves() if path.endswith("/referanseDokumentfil")))
     for leaf in missing(difference, ""):
-        path = leaf.path[1:]
-        if mapping.profile.carry_rest and _REST_BLOCK in path:
-            continue
-        if (path, leaf.value) in (("meldingId", facts.conversation_id), ("antallFiler", files)):
-            continue
-        kind = mapping.homes.kind(path)
-        outcome, reason = _why_in(leaf, path, mapping)
-        yield Loss(_plain(path), outcome, kind, reason, mapping.homes.of_am(path), leaf.value)
+        loss = loss_in(leaf, files, mapping, facts)
+        if loss is not None:
+            yield loss
+
+
+def loss_in(leaf: Missing, files: str, mapping: Mapping, facts: Facts) -> Loss | None:
+    """The loss that a leaf is, if any; `leaf.path` has a slash in front."""
+    path = leaf.path[1:]
+    if mapping.profile.carry_rest and _REST_BLOCK in path:
+        return None
+    if (path, leaf.value) in (("meldingId", facts.conversation_id), ("antallFiler", files)):
+        return None
+    outcome, reason = _why_in(leaf, path, mapping)
+    home = mapping.homes.of_am(path)
+    return Loss(_plain(path), outcome, mapping.homes.kind(path), reason, home, leaf.value)
 
 
 def _why_in(leaf: Missing, path: str, mapping: Mapping) -> tuple[Outcome, str]:

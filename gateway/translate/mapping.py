@@ -18,7 +18,7 @@ from gateway.translate.compiled import (
 )
 from gateway.translate.homes import Homes, find_homes, full
 from gateway.translate.loading import load_profile
-from gateway.translate.looks import Looks, find_looks
+from gateway.translate.looks import Looks, LooksBack, find_looks, find_looks_back
 from gateway.translate.profile import Profile
 
 
@@ -45,6 +45,7 @@ class Mapping:
     `each`: the name is relative to the source object; else it is a whole path."""
 
     looks: Looks
+    looks_back: LooksBack
 
     @property
     def name(self) -> str:
@@ -108,6 +109,7 @@ def load_mapping(
         ),
         _links(chosen),
         find_looks(chosen, reading, out, homes),
+        find_looks_back(reading),
     )
 
 

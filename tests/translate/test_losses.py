@@ -130,6 +130,8 @@ def test_the_quick_way_finds_the_same_losses(xml: str, no_wrappers: bool) -> Non
     quick = to_arkivmelding(melding(xml), FACTS, mapping, sending=False)
     thorough = to_arkivmelding(melding(xml), FACTS, slow, sending=False)
     assert quick.losses == thorough.losses
+    back = to_melding(quick.root, {}, FACTS, mapping, delivering=False)
+    assert back.losses == to_melding(quick.root, {}, FACTS, slow, delivering=False).losses
 
 
 @given(letters)
