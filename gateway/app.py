@@ -14,7 +14,13 @@ from gateway.archives.dialects import load_dialect
 from gateway.archives.mail import MailArchive, MailSettings
 from gateway.archives.settings import ArchiveSettings
 from gateway.archives.soap import SoapArchive
-from gateway.certificates import chain_problem, load_keystore, load_trust, signer_problems
+from gateway.certificates import (
+    chain_problem,
+    load_keystore,
+    load_trust,
+    published_problem,
+    signer_problems,
+)
 from gateway.edu.limits import Limits
 from gateway.engine.alerts import Alerts, Channel
 from gateway.engine.context import Books, Context, Policy
@@ -24,8 +30,9 @@ from gateway.engine.housekeeping import Housekeeping
 from gateway.engine.intake import Intake
 from gateway.engine.ledger import Ledger
 from gateway.engine.operations import Operations
+from gateway.engine.published import PublishedCertificate
 from gateway.engine.worker import Workers
-from gateway.errors import SignerUntrusted
+from gateway.errors import RegistryUnavailable, SignerUntrusted
 from gateway.http import new_client
 from gateway.model import Event
 from gateway.notices import MailChannel, MailServer, WebhookChannel
@@ -83,11 +90,13 @@ class Gateway:
         )
         metrics = Metrics()
         self.context.observers.append(metrics.observe)
+        self._published = PublishedCertificate(_compare_published(self.context))
         self.health = Health(
             self.context,
             self.context.identities,
             _limits(settings),
             lambda: self._workers.polling_problem,
+            self._published.finding,
         )
         self._alerts = Alerts(
             self.context,
@@ -114,10 +123,12 @@ class Gateway:
         self._workers.start()
         self._alerts.start()
         self._housekeeping.start()
+        self._published.start()
 
     def stop(self) -> None:
         """Take no more requests, let running jobs end, close the store."""
         self._listener.stop(60)
+        self._published.stop()
         self._alerts.stop()
         self._workers.stop()
         self._housekeeping.stop()
@@ -244,6 +255,23 @@ def _addresses(
         default_process=settings.messages.process,
         sign=network.registry_signed,
     )
+
+
+def _compare_published(context: Context) -> Callable[[], str | None]:
+    """What is wrong with the certificate that the registry publishes for us."""
+
+    def compare() -> str | None:
+        assert isinstance(context.addresses, Registry | AddressBook)
+        pem = context.addresses.published_certificate(context.policy.orgnr)
+        try:
+            published = x509.load_pem_x509_certificate(pem.encode())
+        except ValueError as error:
+            raise RegistryUnavailable("our published certificate cannot be read") from error
+        now = context.now()
+        problems = [published_problem(it.certificate, published, now) for it in context.identities]
+        return None if None in problems else problems[0]
+
+    return compare
 
 
 def _policy(settings: Settings) -> Policy:

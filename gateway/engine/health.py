@@ -28,6 +28,7 @@ class Subject(StrEnum):
     DATABASE = "database"
     DISK = "disk"
     CERTIFICATE = "certificate"
+    PUBLISHED = "published certificate"
     ARCHIVE = "archive"
     NETWORK = "network"
     OLDEST = "oldest waiting"
@@ -65,7 +66,8 @@ class Limits:
 
 
 class Health:
-    """Examines one gateway. `network_problem` is what polling last ran into, if anything."""
+    """Examines one gateway. `network_problem` is what polling last ran into, if anything;
+    `published` how our certificate compares with the published one, once that is known."""
 
     def __init__(
         self,
@@ -73,15 +75,19 @@ class Health:
         identities: Sequence[Identity] = (),
         limits: Limits | None = None,
         network_problem: Callable[[], tuple[datetime, str] | None] = lambda: None,
+        published: Callable[[], Finding | None] = lambda: None,
     ) -> None:
         self._books = books
         self._identities = identities
         self._limits = limits or Limits()
         self._network_problem = network_problem
+        self._published = published
 
     def examine(self) -> list[Finding]:
         """Every subject; those that need the database are left out when it is away."""
         found = [self._disk(), *self._certificate()]
+        if (published := self._published()) is not None:
+            found.append(published)
         try:
             with self._books.database.read() as tx:
                 sending = overview.waiting(tx, Task.SEND)

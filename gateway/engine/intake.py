@@ -17,6 +17,7 @@ from lxml import etree
 from gateway.edu.payload import Payload, PayloadKind
 from gateway.engine.context import Context
 from gateway.engine.ledger import LETTER_TYPE, RECEIPT_PROCESS, RECEIPT_TYPE, Ledger
+from gateway.engine.prompt import Prompt
 from gateway.errors import (
     CannotHandle,
     ConversationConflict,
@@ -53,6 +54,7 @@ audit = logging.getLogger("gateway.audit")
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _ELEVEN_DIGITS = re.compile(r"\d{11}")
+_DIALOGUE_SECONDS = 5.0
 
 
 class Intake:
@@ -62,14 +64,21 @@ class Intake:
         self._context = context
         self._ledger = ledger
         self._policy = context.policy
+        self._prompt = Prompt(_DIALOGUE_SECONDS)
 
     def can_receive(self, orgnr: str | None) -> bool:
-        """Whether a letter to `orgnr` would be sent. Never raises (G1-G6)."""
+        """Whether a letter to `orgnr` would be sent. Never raises (G1-G6).
+
+        Somebody waits in front of a dialogue: after 5 s without an answer it is false.
+        """
         if not orgnr or _ELEVEN_DIGITS.search(orgnr):
             return False
         try:
-            return self._context.addresses.find(orgnr).service == "DPO"
+            return self._prompt.ask(lambda: self._context.addresses.find(orgnr).service == "DPO")
         except MessageRefused:
+            return False
+        except TimeoutError:
+            log.warning("GetCanReceiveMessage answered false: the registry is slow")
             return False
         except GatewayError as error:
             log.warning("GetCanReceiveMessage answered false: %s", error)

@@ -57,6 +57,7 @@ _SUBJECTS = {
     "database": "Database",
     "disk": "Disk",
     "certificate": "Sertifikat",
+    "published certificate": "Publisert sertifikat",
     "archive": "Arkiv",
     "network": "Nettverk",
     "oldest waiting": "Eldste ventende",
@@ -292,6 +293,8 @@ def lamp_text(finding: Finding) -> str:
             return f"{show_size(figures['free_bytes'])} ledig til dokumenter"
         case Subject.CERTIFICATE if "days" in figures:
             return f"gyldig i {figures['days']} dager"
+        case Subject.PUBLISHED:
+            return "det samme som vårt" if finding.well else "et annet enn vårt, eller ingen"
         case Subject.ARCHIVE | Subject.NETWORK if "waiting" in figures:
             what = "avlevering" if finding.subject is Subject.ARCHIVE else "sending"
             return f"{messages_text(figures['waiting'])} venter på {what}"
