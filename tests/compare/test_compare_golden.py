@@ -24,14 +24,14 @@ _EXCEPTED = re.compile(r"-0001|_no_rnr$|cucumber_p360_dpf")
 _EMPTY_DATE = re.compile(r"<(\w*[dD]ato|tidspunkt)(></|/>)")
 
 
-def _records() -> list[dict[str, str]]:
+def _records(empty_dates: bool = False) -> list[dict[str, str]]:
     records = json.loads(_GOLDEN.read_text(encoding="utf-8"))
     return [
         record
         for record in records
         if "arkivmelding" in record
         and not _EXCEPTED.search(record["case"])
-        and not _EMPTY_DATE.search(record["arkivmelding"])
+        and bool(_EMPTY_DATE.search(record["arkivmelding"])) is empty_dates
     ]
 
 
@@ -70,6 +70,17 @@ def test_no_difference_at_all(
 ) -> None:
     """Without any rule: not one field is even written differently."""
     assert _compare(record, all_off, names, tmp_path).findings == ()
+
+
+@pytest.mark.parametrize("record", _records(empty_dates=True), ids=lambda record: record["case"])
+def test_only_dates_that_the_predecessor_emptied_differ(
+    record: dict[str, str], all_off: Mapping, names: Names, tmp_path: Path
+) -> None:
+    findings = _compare(record, all_off, names, tmp_path).findings
+    # An avskrivning that held nothing but the empty date now holds nothing at all.
+    dates = r"(?i)dato$|^tidspunkt$|\.avskrivning$"
+    assert all(re.search(dates, finding.pattern) for finding in findings)
+    assert not any((finding.left or "").strip() for finding in findings)
 
 
 _CHANGES = [
