@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pwd
 import shutil
 import socket
 import subprocess
@@ -34,7 +33,7 @@ class Cluster:
         self._programs = programs
         self.folder = Path(tempfile.mkdtemp(prefix="edu-gateway-postgresql-"))
         # The server refuses to run as root, which is what a container gives us.
-        self._user = _other_user() if os.geteuid() == 0 else None
+        self._user = _other_user() if hasattr(os, "geteuid") and os.geteuid() == 0 else None
         if self._user is not None:
             os.chown(self.folder, self._user, -1)
         data = self.folder / "data"
@@ -88,6 +87,8 @@ class Cluster:
 
 
 def _other_user() -> int:
+    import pwd  # not on Windows, where nobody is root
+
     for name in ("postgres", "nobody"):
         try:
             return pwd.getpwnam(name).pw_uid

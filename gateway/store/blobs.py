@@ -80,7 +80,7 @@ class BlobStore:
 
     def temporary(self) -> BinaryIO:
         """A private file without a name, gone when it is closed."""
-        return tempfile.TemporaryFile(dir=self._incoming)  # type: ignore[return-value]
+        return tempfile.TemporaryFile(dir=self._incoming)
 
     def adopt(self, scratch: Path, size: int, sha256: str) -> Blob:
         """Make a finished file of `scratch` a blob, durably."""
