@@ -54,7 +54,7 @@ def test_out(record: dict[str, str], all_off: Mapping) -> None:
     now = "<tidspunkt>NOW" in record["arkivmelding"]
     expected = canonical(etree.fromstring(record["arkivmelding"].encode()), now)
     found = canonical(got.root, now)
-    if re.search(r"(dato|Dato|tidspunkt)></|(dato|Dato|tidspunkt)/>", record["arkivmelding"]):
+    if re.search(r"<(\w*[dD]ato|tidspunkt)(></|/>)", record["arkivmelding"]):
         expected, found = _without_dates(expected), _without_dates(found)
     assert found == expected
 
