@@ -20,6 +20,8 @@ from gateway.translate.values import extension, read_integer
 _RESERVED = {FILENAME, "manifest.xml", "mimetype", "sbd.json", "asic.zip"}
 _DEVICES = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?")
 _UNSAFE = '/\\:*?"<>|'
+_ORDINARY = re.compile(r"[a-zA-Z0-9æøåÆØÅ][a-zA-Z0-9æøåÆØÅ _-]{8,150}\.[a-z]{3,4}")
+"""Names that are surely safe; no device's name is that long."""
 _LONGEST = 200
 """Characters. File systems and zip tools agree on names below 255 bytes."""
 
@@ -143,6 +145,8 @@ def _text(record: Record, name: str) -> str | None:
 
 def _safe_name(name: str) -> str:
     """A name that means one file in one folder on every system."""
+    if _ORDINARY.fullmatch(name) and name.lower() not in _RESERVED:
+        return name
     safe = "".join(
         "_" if character in _UNSAFE or unicodedata.category(character) in ("Cc", "Cf", "Zl", "Zp")
         else character

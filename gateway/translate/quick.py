@@ -13,7 +13,7 @@ from gateway.edu.noark4 import JOURNPOST, NOARKSAK
 from gateway.model import Loss, Outcome
 from gateway.record import Record
 from gateway.translate.difference import Missing
-from gateway.translate.looks import LookBack
+from gateway.translate.looks import Look, LookBack
 from gateway.translate.losses import loss_in, loss_out
 from gateway.translate.mapping import Mapping
 from gateway.translate.scope import Facts, Scope
@@ -46,13 +46,16 @@ class _Report:
         if item.repeats:
             return False
         looks = self._mapping.looks
-        safe, unsent = looks.safe[edu], looks.unsent[edu]
+        safe, unsent, own = looks.safe[edu], looks.unsent[edu], looks.by_object[edu]
+        made = self._scope.made[id(item)]
         for name, value in item.values.items():
             if name in safe:
                 continue
             known = unsent.get(name)
             if known is None:
-                if not self._look(edu, path, name, value, item):
+                look = own.get(name)
+                seen = None if look is None else self._seen(look, made)
+                if seen != value and not self._lose(edu, path, name, value, look, seen):
                     return False
             elif value and not value.isspace():
                 self.losses.append(
@@ -68,27 +71,29 @@ class _Report:
                     self._lost(below, one)
         return True
 
-    def _look(self, edu: str, path: str, name: str, value: str, item: Record) -> bool:
-        """Look for the value in what was made of its object."""
-        looks = self._mapping.looks
-        look, seen = looks.by_object[edu].get(name), None
-        if look is not None:
-            record = self._scope.made[id(item)].get(look.am) or self._singles.get(look.am)
-            if record is not None:
-                if look.give is not None:
-                    self._reader.item = record
-                    seen = look.give(self._reader)
-                else:
-                    seen = record.values.get(look.element)
-                    if look.codes is not None and seen is not None:
-                        seen = look.codes.get(seen)
-        if seen == value or not value or value.isspace():
+    def _seen(self, look: Look, made: MappingOf[str, Record]) -> str | None:
+        """What a receiver reads, where the look says."""
+        record = made.get(look.am) or self._singles.get(look.am)
+        if record is None:
+            return None
+        if look.give is not None:
+            self._reader.item = record
+            return look.give(self._reader)
+        seen = record.values.get(look.element)
+        return seen if look.codes is None or seen is None else look.codes.get(seen)
+
+    def _lose(
+        self, edu: str, path: str, name: str, value: str, look: Look | None, seen: str | None
+    ) -> bool:
+        """Report a field that a line sends or reads; False: cannot say."""
+        if not value or value.isspace():
             return True
         if seen is None:
+            readable = self._mapping.looks.readable[edu]
             if look is None:
-                if name in looks.readable[edu]:
+                if name in readable:
                     return False
-            elif look.codes is not None or looks.readable[edu][name] > 1:
+            elif look.codes is not None or readable[name] > 1:
                 return False
         leaf = Missing(path + name, value, seen)
         self.losses.append(loss_out(leaf, f"{edu}/{name}", self._mapping))

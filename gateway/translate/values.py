@@ -43,7 +43,11 @@ def read_integer(text: str) -> str | None:
 def read_date(text: str) -> str | None:
     """Calendar date of an xs:date or xs:dateTime, its offset kept (mapping 3.3)."""
     if _PLAIN_DATE.fullmatch(text):
-        return text if _exists(text[:4], text[5:7], text[8:]) else None
+        try:
+            date.fromisoformat(text)
+        except ValueError:
+            return None
+        return text
     match = _DATE.fullmatch(text)
     if match is not None:
         year, month, day, _ = match.groups()
