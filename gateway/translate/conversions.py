@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from gateway.model import Outcome
 from gateway.translate.expressions import Field, Give, Language
 from gateway.translate.profile import Line, Profile
@@ -222,14 +224,17 @@ def _joined(language: Language, line: Line, give: Give) -> Give:
 
 def _convert_back(profile: Profile, get: Field, line: Line) -> Give:
     if line.kind == "integer":
+        omit_zero = line.empty == "omit zero back"
 
         def integer(scope: Scope) -> str | None:
             value = get(scope)
-            return None if value is None else read_integer(value.strip())
+            number = None if value is None else read_integer(value.strip())
+            return None if omit_zero and number == "0" else number
 
         return integer
     if line.kind == "date":
-        return _date_back(get, line.am or "", profile.rules.missing_dates)
+        give = _date_back(get, line.am or "", profile.rules.missing_dates)
+        return _without_offset(give) if profile.rules.plain_back else give
     if line.kind == "code":
         return _code_back(profile, get, line)
     return _text(get, line.empty or profile.rules.text_empty)
@@ -250,6 +255,17 @@ def _date_back(get: Field, name: str, missing: frozenset[str]) -> Give:
         return None if day in missing else day
 
     return give
+
+
+def _without_offset(give: Give) -> Give:
+    def plain(scope: Scope) -> str | None:
+        day = give(scope)
+        return None if day is None else _OFFSET.sub("", day)
+
+    return plain
+
+
+_OFFSET = re.compile(r"(Z|[+-][0-9]{2}:[0-9]{2})$")
 
 
 def _code_back(profile: Profile, get: Field, line: Line) -> Give:

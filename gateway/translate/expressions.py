@@ -161,5 +161,11 @@ _FACTS: Mapping[str, Give] = {
         scope.numbers[scope.position - 1] if len(scope.numbers) > 1 else None
     ),
     "h_or_v": lambda scope: "Hoveddokument" if scope.position == 1 else "Vedlegg",
+    "main_or_attachment": lambda scope: "H" if scope.position == 1 else "V",
+    "sender_of_avsender": lambda scope: (
+        scope.facts.sender_orgnr or None
+        if scope.item.values.get("korrespondanseparttype", "").strip() == "Avsender"
+        else None
+    ),
     "mappe_id": lambda scope: scope.mappe_id,
 }

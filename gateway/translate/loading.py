@@ -16,6 +16,7 @@ from gateway.translate.profile import Group, Line, Profile, Rules, type_at
 
 _DIRECTIONS = {"<>": (True, True), ">": (True, False), "<": (False, True)}
 _EMPTY = ("keep", "default", "omit", "omit blank")
+_ZERO = "omit zero back"
 _KINDS = ("text", "integer", "date", "file")
 _LINE_KEYS = {
     "edu", "am", "type", "dir", "value", "else", "when", "join", "split", "always",
@@ -216,7 +217,7 @@ def _file_types(file: _File, own_unknown: Mapping[str, str] | None) -> FileTypes
 
 
 def _rules(file: _File, table: Mapping[str, Any], switches: Mapping[str, bool]) -> Rules:
-    known = {"text": {"empty"}, "code": {"empty"}, "date": {"zone", "missing"}}
+    known = {"text": {"empty"}, "code": {"empty"}, "date": {"zone", "missing", "plain_back"}}
     for kind, rules in table.items():
         if kind not in known or set(rules) - known[kind]:
             raise _fail(file.key("rules", kind), f"unknown rule for {kind}: {sorted(rules)}")
@@ -236,6 +237,7 @@ def _rules(file: _File, table: Mapping[str, Any], switches: Mapping[str, bool]) 
         table.get("code", {}).get("empty", "default"),
         "zone" in dates,
         frozenset(missing),
+        _flag(dates.get("plain_back", False), switches, file.key("rules", "date")),
     )
 
 
@@ -306,7 +308,7 @@ def _line(fields: Mapping[str, Any], at: str, switches: Mapping[str, bool]) -> L
         raise _fail(at, "a line names edu and am, or has a value")
     if fields.get("wrapper", "always") != "always":
         raise _fail(at, "wrapper may only be 'always'")
-    if fields.get("empty", "omit") not in _EMPTY:
+    if fields.get("empty", "omit") not in (*_EMPTY, *((_ZERO,) if kind == "integer" else ())):
         raise _fail(at, f"empty may be {' or '.join(_EMPTY)}")
     if "switch" in fields and not switches[fields["switch"]]:
         return None

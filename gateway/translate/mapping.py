@@ -79,9 +79,10 @@ def load_mapping(
     naming file and line.
     """
     chosen = load_profile(profile, folder, switches)
-    # How values are read honestly: every correction on, but what is a date stays one.
-    dates = {"minvalue_date_is_missing"}
-    honest = {name: True if name not in dates else value for name, value in chosen.switches.items()}
+    # How values are read honestly: every correction on, but what is a date stays one, and
+    # repairs are for letters that are not ours.
+    honest = {name: True for name in chosen.switches if name != _REPAIRS}
+    honest |= {name: value for name, value in chosen.switches.items() if name == _DATES}
     reading = load_profile(profile, folder, honest)
     reading_back = compile_back(reading)
     richest = load_profile("rich", folder)
@@ -124,3 +125,7 @@ def _links(profile: Profile) -> dict[tuple[str, str], tuple[tuple[bool, str], ..
             key = (path or group.am, element)
             links[key] = (*links.get(key, ()), source)
     return links
+
+
+_DATES = "minvalue_date_is_missing"
+_REPAIRS = "svarinn_repairs"

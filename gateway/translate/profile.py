@@ -55,6 +55,8 @@ class Rules:
     code_empty: str = "default"
     with_offset: bool = False
     missing_dates: frozenset[str] = frozenset()
+    plain_back: bool = False
+    """Dates on the way back lose their offset."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ class _Report:
         self._scope = scope
         self._singles = singles
         self._mapping = mapping
-        self._reader = Scope(scope.facts, {})
+        self._reader = Scope(scope.facts, singles)
         self.losses: list[Loss] = []
 
     def add(self, edu: str, path: str, item: Record) -> bool:
