@@ -100,6 +100,7 @@ class _Result:
     chunks: Iterable[bytes] | None = None
     losses: tuple[Loss, ...] = ()
     problems: list[str] = field(default_factory=list)
+    note: str | None = None
 
 
 @click.command()
@@ -339,7 +340,9 @@ def _to_edu(path: Path | None, chunks: Iterator[bytes], settings: _Settings) -> 
     result = to_melding(
         root, documents, facts, settings.mapping, delivering=settings.files is not None
     )
-    return _Result(melding_payload(result.melding).chunks(), result.losses)
+    empty = len(list(result.melding.root.iter("base64"))) - len(result.melding.contents)
+    note = f"{empty} documents are left empty; --files says where they are" if empty else None
+    return _Result(melding_payload(result.melding).chunks(), result.losses, note=note)
 
 
 def _documents(path: Path | None, folder: Path | None) -> Mapping[str, Document]:
@@ -366,6 +369,7 @@ def _report(path: Path | None, result: _Result, form: str, *, with_losses: bool 
                     "input": name,
                     "translated": result.chunks is not None,
                     "problems": result.problems,
+                    "note": result.note,
                     "losses": [_as_json(loss) for loss in losses],
                 },
                 ensure_ascii=False,
@@ -375,6 +379,8 @@ def _report(path: Path | None, result: _Result, form: str, *, with_losses: bool 
         return
     for problem in result.problems:
         click.echo(f"{name}: error: {problem}", err=True)
+    if result.note is not None:
+        click.echo(f"{name}: note: {result.note}", err=True)
     for loss in losses:
         home = f" (rich: {loss.home})" if loss.home else ""
         value = "" if loss.value is None else f" {_shortened(loss.value)!r}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -86,6 +88,32 @@ def test_an_arkivmelding_becomes_a_melding_with_its_files(inbox: Path, tmp_path:
     assert missing.returncode == 1
     assert b"b.pdf" in missing.stderr
     assert missing.stdout == b""
+
+
+def test_documents_left_empty_without_files_are_named(inbox: Path) -> None:
+    path = inbox / "arkivmelding.xml"
+    path.write_bytes(etree.tostring(arkivmelding()))
+    result = run(path)
+    assert result.returncode == 0
+    assert b"1 documents are left empty; --files says where they are" in result.stderr
+
+
+def test_a_terminal_sees_how_far_it_is(inbox: Path, tmp_path: Path) -> None:
+    pty = pytest.importorskip("pty")
+    for number in range(3):
+        (inbox / f"{number}.xml").write_text(letter(), encoding="utf-8")
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "gateway", "translate", inbox, "--out", tmp_path / "out"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=theirs, check=False, timeout=120)
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # the end of a closed terminal
+        while data := os.read(ours, 4096):
+            shown += data
+    os.close(ours)
+    assert done.returncode == 0
+    assert b"Translating" in shown
+    assert b"100%" in shown
 
 
 def test_a_letter_whose_document_is_empty_is_shown_and_named(inbox: Path) -> None:
