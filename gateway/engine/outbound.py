@@ -29,6 +29,9 @@ from gateway.store.jobs import Job
 from gateway.store.messages import Kind, Message, Role
 
 _WATCH = tuple(timedelta(seconds=s) for s in (5, 15, 30, 60, 120, 300))
+_DROPPED = "Nettverket har forkastet forsendelsen tre ganger. Kontroller vedleggene for skadevare"
+_DROPPED_OFTEN_ENOUGH = 3
+"""Malware is found again each time (altinn-transport 6.1)."""
 
 
 class Outbound:
@@ -84,7 +87,10 @@ class Outbound:
         with self._ledger.entry() as entry:
             if state is TransferState.FAILED:
                 jobs.close_transfer(entry.tx, transfer, entry.now, uploaded=False)
-                jobs.postpone(entry.tx, job, entry.now, "the network dropped the package")
+                if jobs.dropped_transfers(entry.tx, message.row_id) < _DROPPED_OFTEN_ENOUGH:
+                    jobs.postpone(entry.tx, job, entry.now, "the network dropped the package")
+                elif jobs.finish(entry.tx, job):
+                    entry.record(message, Fact.UNSENDABLE, _DROPPED)
             elif state is TransferState.PROCESSING:
                 wait = _WATCH[min(job.attempt, len(_WATCH) - 1)]
                 jobs.defer(entry.tx, job, entry.now + wait)

@@ -176,3 +176,13 @@ def _update(tx: Connection, ours: Job, **columns: object) -> bool:
         job.update().where(job.c.id == ours.id, job.c.attempt == ours.attempt).values(**columns)
     )
     return result.rowcount == 1
+
+
+def dropped_transfers(tx: Connection, message: int) -> int:
+    """How many of its transfers the network had whole and then threw away."""
+    dropped = (
+        transfer.c.message == message,
+        transfer.c.uploaded.is_not(None),
+        transfer.c.abandoned.is_not(None),
+    )
+    return tx.execute(sa.select(sa.func.count()).select_from(transfer).where(*dropped)).scalar_one()
