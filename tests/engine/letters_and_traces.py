@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,12 +13,13 @@ from xml.sax.saxutils import escape
 import httpx
 
 from gateway.demo import Demo, Side
-from gateway.model import EXCHANGE_NAMESPACE, MELDING_NAMESPACE, Status
+from gateway.model import EXCHANGE_NAMESPACE, MELDING_NAMESPACE, ReceiptType, Status
 from gateway.store import messages
 from gateway.store.messages import Kind, Message
 from gateway.store.tables import message as messages_table
 
 UNKNOWN_ORGNR = "889640782"
+CONTENT = random.Random(1).randbytes(300_000)
 
 
 @dataclass
@@ -125,3 +128,38 @@ def stored_traces(side: Side) -> tuple[int, int]:
     with side.gateway.database.read() as tx:
         rows = len(messages.select(tx, limit=100_000))
     return rows, sum(1 for path in side.gateway.blobs.folder.rglob("*") if path.is_file())
+
+
+def send(pair: Pair, content: bytes = CONTENT) -> str:
+    """A letter from A to B that A's gateway takes; what the archive calls it."""
+    conversation_id, answer = pair.a.archive.send_letter(
+        pair.b.orgnr, [("brev.pdf", "application/pdf", content)]
+    )
+    assert answer.type is ReceiptType.OK
+    return conversation_id
+
+
+def arrives_once(
+    pair: Pair, conversation_id: str, seconds: float = 30, content: bytes = CONTENT
+) -> None:
+    """Filed once, intact, with one receipt home, and published once on the network."""
+    until(lambda: Status.LEVERT in timeline(pair.a, conversation_id), seconds)
+    until(lambda: receipts(pair.a, conversation_id), seconds)
+    (letter,) = filed(pair.b, conversation_id)
+    assert [one.content.sha256 for one in letter.documents] == [hashlib.sha256(content).hexdigest()]
+    assert [one.type for one in receipts(pair.a, conversation_id)] == [ReceiptType.OK]
+    assert len(published(pair, conversation_id)) == 1
+
+
+def published(pair: Pair, conversation_id: str) -> list[str]:
+    """The transfers with this letter of which the network has the bytes."""
+    letter = letter_of(pair.a, conversation_id)
+    assert letter is not None
+    return [
+        one.id
+        for one in pair.demo.network.transfers
+        if one.reference == letter.transport_ref
+        and one.sender.endswith(pair.a.orgnr)
+        and one.file is not None
+        and one.size > len(CONTENT) // 2  # statuses and receipts echo the reference
+    ]

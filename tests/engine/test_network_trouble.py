@@ -1,83 +1,35 @@
 """Trouble on the network, injected over real HTTP: nothing lost, nothing doubled.
 
-The scenarios of altinn-transport 5.6 that need no dying process.
+The eighteen scenarios of altinn-transport 5.6 are in `test_scenarios`; these are the
+variations and the neighbours.
 """
 
 from __future__ import annotations
 
-import hashlib
-import random
 import uuid
-from collections.abc import Iterator
 
 import pytest
 from letters_and_traces import (
     Pair,
+    arrives_once,
     filed,
     letter_of,
     melding,
     post,
     put_message,
     receipts,
+    send,
     timeline,
     until,
 )
 
 from gateway.demo import Demo
 from gateway.model import ReceiptType, Status
-from gateway.ports import Parcel
 from gateway.settings import Messages
 from gateway.simulators.archive import Behaviour
-from gateway.store import arrivals, messages
+from gateway.store import messages
 from gateway.store.messages import Kind
 from gateway.store.tables import message as messages_table
-
-CONTENT = random.Random(1).randbytes(300_000)
-
-
-@pytest.fixture(scope="module")
-def troubled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    """A pair whose network is made to fail; retries and waits are short."""
-    quick = Messages(retry_seconds=0.3, unclear_seconds=3)
-    with Demo(tmp_path_factory.mktemp("troubled"), lambda line: None, messages=quick) as demo:
-        yield Pair(demo)
-
-
-@pytest.fixture(autouse=True)
-def _no_fault_survives(troubled: Pair) -> Iterator[None]:
-    yield
-    troubled.demo.network.faults.remove()
-
-
-def send(pair: Pair) -> str:
-    conversation_id, answer = pair.a.archive.send_letter(
-        pair.b.orgnr, [("brev.pdf", "application/pdf", CONTENT)]
-    )
-    assert answer.type is ReceiptType.OK
-    return conversation_id
-
-
-def arrives_once(pair: Pair, conversation_id: str, seconds: float = 30) -> None:
-    """Filed once, intact, with one receipt home, and published once on the network."""
-    until(lambda: Status.LEVERT in timeline(pair.a, conversation_id), seconds)
-    until(lambda: receipts(pair.a, conversation_id), seconds)
-    (letter,) = filed(pair.b, conversation_id)
-    assert [one.content.sha256 for one in letter.documents] == [hashlib.sha256(CONTENT).hexdigest()]
-    assert [one.type for one in receipts(pair.a, conversation_id)] == [ReceiptType.OK]
-    assert len(published(pair, conversation_id)) == 1
-
-
-def published(pair: Pair, conversation_id: str) -> list[str]:
-    """The transfers with this letter of which the network has the bytes."""
-    letter = letter_of(pair.a, conversation_id)
-    assert letter is not None
-    return [
-        one.id
-        for one in pair.demo.network.transfers
-        if one.reference == letter.transport_ref
-        and one.sender.endswith(pair.a.orgnr)
-        and one.size > len(CONTENT)  # statuses and receipts echo the reference
-    ]
 
 
 @pytest.mark.parametrize("call", ["initialize", "upload", "list", "overview", "download"])
@@ -87,15 +39,6 @@ def test_a_lost_request_or_answer_makes_no_second_letter(
 ) -> None:
     troubled.demo.network.fault(call, drop=drop)
     arrives_once(troubled, send(troubled))
-
-
-def test_a_lost_confirm_is_repeated_until_the_network_has_it(troubled: Pair) -> None:
-    troubled.demo.network.fault("confirm", drop="after")
-    conversation_id = send(troubled)
-    arrives_once(troubled, conversation_id)
-    (transfer,) = published(troubled, conversation_id)
-    by_id = {one.id: one for one in troubled.demo.network.transfers}
-    until(lambda: by_id[transfer].status.name == "AllConfirmedDownloaded")
 
 
 def test_an_upload_that_breaks_off_goes_on_with_the_same_transfer(troubled: Pair) -> None:
@@ -120,67 +63,6 @@ def test_a_service_that_is_down_for_a_moment_delays_and_loses_nothing(
 ) -> None:
     troubled.demo.network.fault(call, status=status, times=2, body="{}")
     arrives_once(troubled, send(troubled))
-
-
-def test_a_429_is_waited_out_as_long_as_the_network_asks(troubled: Pair) -> None:
-    for call in ("initialize", "upload", "list", "download"):
-        troubled.demo.network.fault(call, status=429, body="{}", headers={"Retry-After": "1"})
-    arrives_once(troubled, send(troubled))
-
-
-def test_a_package_sent_twice_is_filed_once_and_its_status_repeated(troubled: Pair) -> None:
-    """As an Integrasjonspunkt does that retries (scenario 14)."""
-    conversation_id = send(troubled)
-    arrives_once(troubled, conversation_id)
-    context = troubled.a.gateway.context
-    letter = letter_of(troubled.a, conversation_id)
-    assert letter is not None
-    with context.database.read() as tx:
-        built = messages.package(tx, letter.row_id, context.blobs)
-    assert built is not None
-    content, md5 = built
-    again = Parcel(troubled.a.orgnr, troubled.b.orgnr, str(uuid.uuid4()), content, md5)
-    transfer = context.transport.announce(again)
-    context.transport.upload(transfer, again)
-
-    def confirmed() -> bool:
-        with troubled.b.gateway.database.read() as tx:
-            return arrivals.state(tx, transfer) is arrivals.ArrivalState.CONFIRMED
-
-    until(confirmed)
-    assert len(filed(troubled.b, conversation_id)) == 1
-    with troubled.b.gateway.database.read() as tx:
-        statuses = messages.select(
-            tx,
-            messages_table.c.kind == Kind.STATUS,
-            messages_table.c.message_id == letter.message_id,
-        )
-    assert statuses[0].status_value == "LEVERT"
-    assert len(statuses) == 3
-
-
-def test_a_package_that_is_no_zip_is_kept_for_the_operator(troubled: Pair) -> None:
-    context = troubled.a.gateway.context
-    writer = context.blobs.create()
-    writer.write(b"this is not a zip")
-    content = writer.commit()
-    md5 = hashlib.md5(b"this is not a zip", usedforsecurity=False).hexdigest()
-    parcel = Parcel(troubled.a.orgnr, troubled.b.orgnr, str(uuid.uuid4()), content, md5)
-    transfer = context.transport.announce(parcel)
-    context.transport.upload(transfer, parcel)
-
-    def kept() -> set[str]:
-        with troubled.b.gateway.database.read() as tx:
-            if arrivals.state(tx, transfer) is not arrivals.ArrivalState.QUARANTINED:
-                return set()
-            return arrivals.quarantined(tx)
-
-    until(kept)
-    blobs = troubled.b.gateway.blobs
-    assert b"this is not a zip" in {blobs.content(key, 0, "").path.read_bytes() for key in kept()}
-    by_id = {one.id: one for one in troubled.demo.network.transfers}
-    until(lambda: by_id[transfer].status.name == "AllConfirmedDownloaded")
-    troubled.a.gateway.blobs.delete(content.key)
 
 
 def test_a_package_that_was_tampered_with_is_told_to_the_sender(troubled: Pair) -> None:

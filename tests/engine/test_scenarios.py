@@ -1,0 +1,467 @@
+"""The eighteen scenarios of altinn-transport 5.6: nothing lost, nothing doubled.
+
+Each runs whole gateways and archives over real HTTP with the fault injected, except
+those marked "transport", which run the adapter alone against the simulated network.
+The crashes kill a gateway process (SIGKILL) while the network holds a call.
+
+==  ======================================================================================
+ 1  test_01_letters_statuses_and_receipts_go_both_ways
+ 2  test_02_crash_after_initialize
+ 3  test_03_crash_after_upload_before_it_is_recorded
+ 4  test_04_lost_answer_to_an_upload
+ 5  test_05_crash_in_a_download_before_anything_is_stored
+ 6  test_06_crash_after_storing_before_confirming
+ 7  test_07_lost_answer_to_a_confirm
+ 8  test_08_malware_found_once, test_08_malware_found_each_time
+ 9  test_09_many_letters_waiting (25 letters); 250 files in order: transport,
+    tests/transports/test_altinn3.py::test_250_packages_come_in_order_and_are_looked_up_once
+10  test_10_flood_for_a_foreign_channel
+11  test_11_two_gateways_of_one_organisation_with_channels
+12  test_12_tokens_expire_during_an_upload
+13  test_13_storm_of_429
+14  test_14_same_message_in_two_transfers
+15  test_15_poison_zip
+16  test_16_expiry_before_pickup
+17  test_17_big_letter_with_flat_memory (48 MB); 75 MB: transport, test_altinn3.py::
+    test_75_mb_pass_with_flat_memory; 1 GiB: benchmarks/whole_way.py and packaging.py
+18  transport: test_altinn3.py::test_polling_three_organisations_keeps_within_the_search_budget;
+    a gateway speaks for one organisation, so on behalf of three means three gateways
+==  ======================================================================================
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from letters_and_traces import (
+    CONTENT,
+    Pair,
+    arrives_once,
+    filed,
+    letter_of,
+    published,
+    receipts,
+    send,
+    timeline,
+    until,
+)
+
+from gateway import app
+from gateway.app import Gateway
+from gateway.demo import Demo, Side
+from gateway.engine import outbound
+from gateway.model import ReceiptType, Status
+from gateway.ports import Parcel
+from gateway.settings import ArchiveSystem, Listen, Messages, Network, Organisation, Settings
+from gateway.simulators.archive import SimulatedArchive
+from gateway.simulators.network import Status as TransferStatus
+from gateway.simulators.network.broker import ScanPolicy
+from gateway.store import arrivals, messages
+from gateway.store.messages import Kind
+from gateway.store.tables import message as messages_table
+
+
+def parcel(pair: Pair, data: bytes, reference: str | None = None) -> Parcel:
+    """A package from A to B with any bytes."""
+    writer = pair.a.gateway.context.blobs.create()
+    writer.write(data)
+    md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
+    reference = reference or str(uuid.uuid4())
+    return Parcel(pair.a.orgnr, pair.b.orgnr, reference, writer.commit(), md5)
+
+
+def put_on_the_network(pair: Pair, package: Parcel) -> str:
+    transport = pair.a.gateway.context.transport
+    transfer = transport.announce(package)
+    transport.upload(transfer, package)
+    return transfer
+
+
+def transfer_status(pair: Pair, transfer: str) -> TransferStatus:
+    return next(one.status for one in pair.demo.network.transfers if one.id == transfer)
+
+
+def test_01_letters_statuses_and_receipts_go_both_ways(troubled: Pair) -> None:
+    back = Pair(troubled.demo)
+    for pair in (troubled, back):
+        if pair is back:
+            pair.demo.sides.reverse()
+        try:
+            conversation_id = send(pair)
+            arrives_once(pair, conversation_id)
+            until(lambda p=pair, c=conversation_id: Status.LEST in timeline(p.a, c))
+        finally:
+            if pair is back:
+                pair.demo.sides.reverse()
+        expected = {Status.OPPRETTET, Status.SENDT, Status.LEVERT, Status.LEST}
+        side = troubled.b if pair is back else troubled.a
+        assert expected <= set(timeline(side, conversation_id))
+
+
+# --- crashes --------------------------------------------------------------------------
+
+sys.path.append(str(Path(__file__).parents[1] / "kill"))
+from kill_world import Accepted, Node, World  # noqa: E402
+
+if sys.platform == "win32":
+    pytest.skip("SIGKILL is not of this platform", allow_module_level=True)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Gateways as processes of their own; nothing misbehaves by itself."""
+    world = World(tmp_path_factory.mktemp("crashes"), seed=1)
+    try:
+        yield world
+        world.settle(30)
+        assert world.verdict().wrong == []
+        assert world.stop() == [0, 0]
+    finally:
+        world.abandon()
+
+
+def crash(world: World, victim: Node, call: str, **rule: object) -> str:
+    """Send a letter A to B, kill `victim` while it waits for `call`, start it again.
+
+    What the whole comes to is judged when the `world` is left.
+    """
+    sender, receiver = world.sides
+    until(lambda: not world._unread(), 30)  # so that the next call is for this letter
+    letters = len(receiver.archive.letters)
+    fault = world.network.fault(call, **rule)
+    content = random.randbytes(50_000)
+    conversation_id, answer = sender.archive.send_letter(
+        receiver.orgnr, [("Brev.bin", "application/octet-stream", content)]
+    )
+    assert answer.type is ReceiptType.OK
+    checksum = hashlib.sha256(content).hexdigest()
+    world.accepted.append(Accepted(sender, receiver, conversation_id, checksum))
+    until(lambda: fault.acted)
+    time.sleep(0.4)  # what is done before the delay is done now
+    victim.kill()
+    world.network.faults.remove()
+    assert len(receiver.archive.letters) - letters == (1 if call == "confirm" else 0)
+    victim.start()
+    victim.wait()
+
+    def home() -> bool:
+        return any(one.conversation_id == conversation_id for one in sender.archive.receipts)
+
+    until(home, 40)
+    found = [one for one in receiver.archive.letters if one.conversation_id == conversation_id]
+    assert len(found) == 1
+    return conversation_id
+
+
+def transfers_of(world: World, since: int) -> list[TransferStatus]:
+    """The statuses of the transfers with A's letters that came after the first `since`."""
+    sender = f"0192:{world.sides[0].orgnr}"
+    return [one.status for one in world.network.transfers[since:] if one.sender == sender]
+
+
+def test_02_crash_after_initialize(world: World) -> None:
+    before = len(world.network.transfers)
+    crash(world, world.sides[0].nodes[0], "initialize", delay_after=5)
+    statuses = transfers_of(world, before)
+    assert statuses[0] is TransferStatus.Initialized  # an orphan that nobody ever sees
+    assert TransferStatus.Initialized not in statuses[1:]
+
+
+def test_03_crash_after_upload_before_it_is_recorded(world: World) -> None:
+    before = len(world.network.transfers)
+    world.network.fault("list", times=None, status=503, body="{}")  # nobody fetches it yet
+    crash(world, world.sides[0].nodes[0], "upload", delay_after=5)
+    assert TransferStatus.Initialized not in transfers_of(world, before)
+
+
+def test_05_crash_in_a_download_before_anything_is_stored(world: World) -> None:
+    crash(world, world.sides[1].nodes[0], "download", trickle=5_000)
+
+
+def test_06_crash_after_storing_before_confirming(world: World) -> None:
+    crash(world, world.sides[1].nodes[0], "confirm", delay_before=5)
+
+
+# --- lost answers, malware, many ------------------------------------------------------
+
+
+def test_04_lost_answer_to_an_upload(troubled: Pair) -> None:
+    troubled.demo.network.fault("upload", drop="after")
+    conversation_id = send(troubled)
+    arrives_once(troubled, conversation_id)
+
+
+def test_07_lost_answer_to_a_confirm(troubled: Pair) -> None:
+    troubled.demo.network.fault("confirm", drop="after")
+    conversation_id = send(troubled)
+    arrives_once(troubled, conversation_id)
+    (transfer,) = published(troubled, conversation_id)
+    by_id = {one.id: one for one in troubled.demo.network.transfers}
+    until(lambda: by_id[transfer].status.name == "AllConfirmedDownloaded")
+
+
+@pytest.fixture
+def suspicious(troubled: Pair, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
+    """Scans take long, and the sender looks soon what came of them."""
+    monkeypatch.setattr(outbound, "_WATCH", (timedelta(seconds=0.5),))
+    troubled.demo.network.broker.scan = ScanPolicy(60)
+    yield troubled
+    troubled.demo.network.broker.scan = ScanPolicy()
+
+
+def find_malware(pair: Pair, known: set[str]) -> Callable[[], bool]:
+    """Condemns a letter that is being scanned; whether there was a new one."""
+
+    def condemn() -> bool:
+        for one in pair.demo.network.transfers:
+            scanned = one.status is TransferStatus.UploadProcessing and one.id not in known
+            if scanned and one.size > len(CONTENT) // 2:
+                known.add(one.id)
+                pair.demo.network.force_status(one.id, TransferStatus.Failed, "malware")
+                return True
+        return False
+
+    return condemn
+
+
+def test_08_malware_found_once(suspicious: Pair) -> None:
+    """A false alarm costs a second transfer, not the letter."""
+    conversation_id = send(suspicious)
+    until(find_malware(suspicious, set()))
+    suspicious.demo.network.broker.scan = ScanPolicy()
+    arrives_once(suspicious, conversation_id)
+
+
+def test_08_malware_found_each_time(suspicious: Pair) -> None:
+    """After three times the archive is told (altinn-transport 6.1); nobody gets the letter."""
+    condemned: set[str] = set()
+    conversation_id = send(suspicious)
+    for _ in range(3):
+        until(find_malware(suspicious, condemned))
+    until(lambda: receipts(suspicious.a, conversation_id))
+    assert [one.type for one in receipts(suspicious.a, conversation_id)] == [ReceiptType.ERROR]
+    assert len(condemned) == 3
+    assert published(suspicious, conversation_id) == []
+    assert filed(suspicious.b, conversation_id) == []
+    letter = letter_of(suspicious.a, conversation_id)
+    assert letter is not None
+    assert letter.state is Status.FEIL
+
+
+def test_09_many_letters_waiting(troubled: Pair) -> None:
+    """All wait before the first is fetched; they are fetched in the order they came."""
+    network = troubled.demo.network
+    network.fault("list", times=None, status=503, body="{}")
+    sent = [send(troubled, b"x" * 100 + bytes([number])) for number in range(25)]
+    until(lambda: all(Status.SENDT in timeline(troubled.a, one) for one in sent), 40)
+    letters = {one.id for one in network.transfers if one.status is TransferStatus.Published}
+    network.faults.remove()
+    until(lambda: all(receipts(troubled.a, one) for one in sent), 60)
+    assert [len(filed(troubled.b, one)) for one in sent] == [1] * len(sent)
+    assert {len(receipts(troubled.a, one)) for one in sent} == {1}
+    downloads = [
+        line.path.split("/")[-2]
+        for line in network.requests
+        if line.call == "download" and line.path.split("/")[-2] in letters
+    ]
+    created = [one.id for one in network.transfers if one.id in letters]
+    assert downloads == created
+
+
+def test_10_flood_for_a_foreign_channel(troubled: Pair) -> None:
+    package = parcel(troubled, b"not for us", reference="foreign-7")
+    flood = [put_on_the_network(troubled, package) for _ in range(120)]
+    conversation_id = send(troubled)
+    arrives_once(troubled, conversation_id)
+    assert {transfer_status(troubled, one) for one in flood} == {TransferStatus.Published}
+    asked = [line.path for line in troubled.demo.network.requests if line.call == "download"]
+    assert not [path for path in asked if any(one in path for one in flood)]
+    for one in flood:
+        troubled.demo.network.force_status(one, TransferStatus.Purged)
+    troubled.a.gateway.blobs.delete(package.content.key)  # type: ignore[attr-defined]
+
+
+def second_installation(
+    pair: Pair, stack: ExitStack, home: Path, orgnr: str, channel: str | None
+) -> Side:
+    """Another gateway, of an organisation that is on the network already."""
+    network = pair.demo.network
+    organisation = network.organisations[orgnr]
+    (home / "archive").mkdir(parents=True)
+    archive = SimulatedArchive("Fagsystem", orgnr, dialect="ephorte", folder=home / "archive")
+    archive.start()
+    stack.callback(archive.stop)
+    environment = network.environment
+    gateway = Gateway(
+        Settings(
+            organisation=Organisation(orgnr, organisation.keystore, organisation.keystore_password),
+            archive=ArchiveSystem("ephorte", archive.url),
+            network=Network(
+                token_url=environment.token_endpoint,
+                token_audience=environment.audience,
+                exchange_url=environment.exchange,
+                broker_url=environment.broker,
+                registry_url=environment.registry,
+                client_id=organisation.client_id,
+                system_user=organisation.external_ref,
+                poll_seconds=0.3,
+                rate_limits=False,
+                channel=channel,
+            ),
+            folder=home / "gateway",
+            listen=Listen(port=0),
+            messages=Messages(retry_seconds=0.3),
+        )
+    )
+    gateway.start()
+    stack.callback(gateway.stop)
+    archive.gateway_url = gateway.url
+    return Side("C", orgnr, "Fagsystem", "ephorte", archive, gateway)
+
+
+def test_11_two_gateways_of_one_organisation_with_channels(troubled: Pair, tmp_path: Path) -> None:
+    """Statuses and the receipt for a channel's letter come to that channel's gateway."""
+    with ExitStack() as stack:
+        other = second_installation(troubled, stack, tmp_path, troubled.a.orgnr, "plan")
+        ours = send(troubled)
+        theirs, answer = other.archive.send_letter(
+            troubled.b.orgnr, [("b.pdf", "application/pdf", CONTENT)]
+        )
+        assert answer.type is ReceiptType.OK
+        arrives_once(troubled, ours)
+        until(lambda: receipts(other, theirs))
+        until(lambda: Status.LEST in timeline(other, theirs))
+        assert len(filed(troubled.b, theirs)) == 1
+        assert receipts(troubled.a, theirs) == []
+        assert receipts(other, ours) == []
+
+
+def test_12_tokens_expire_during_an_upload(troubled: Pair) -> None:
+    fault = troubled.demo.network.fault("upload", delay_before=1.0)
+    conversation_id = send(troubled)
+    until(lambda: fault.acted)
+    troubled.demo.network.maskinporten.expire_tokens()
+    arrives_once(troubled, conversation_id)
+
+
+def test_13_storm_of_429(troubled: Pair) -> None:
+    for call in ("initialize", "upload", "list", "download"):
+        troubled.demo.network.fault(call, status=429, body="{}", headers={"Retry-After": "1"})
+    arrives_once(troubled, send(troubled))
+
+
+def test_14_same_message_in_two_transfers(troubled: Pair) -> None:
+    """As an Integrasjonspunkt does that retries: filed once, the status repeated."""
+    conversation_id = send(troubled)
+    arrives_once(troubled, conversation_id)
+    context = troubled.a.gateway.context
+    letter = letter_of(troubled.a, conversation_id)
+    assert letter is not None
+    with context.database.read() as tx:
+        built = messages.package(tx, letter.row_id, context.blobs)
+    assert built is not None
+    content, md5 = built
+    again = Parcel(troubled.a.orgnr, troubled.b.orgnr, str(uuid.uuid4()), content, md5)
+    transfer = context.transport.announce(again)
+    context.transport.upload(transfer, again)
+
+    def confirmed() -> bool:
+        with troubled.b.gateway.database.read() as tx:
+            return arrivals.state(tx, transfer) is arrivals.ArrivalState.CONFIRMED
+
+    until(confirmed)
+    assert len(filed(troubled.b, conversation_id)) == 1
+    with troubled.b.gateway.database.read() as tx:
+        statuses = messages.select(
+            tx,
+            messages_table.c.kind == Kind.STATUS,
+            messages_table.c.message_id == letter.message_id,
+        )
+    assert statuses[0].status_value == "LEVERT"
+    assert len(statuses) == 3
+
+
+def test_15_poison_zip(troubled: Pair) -> None:
+    context = troubled.a.gateway.context
+    writer = context.blobs.create()
+    writer.write(b"this is not a zip")
+    content = writer.commit()
+    md5 = hashlib.md5(b"this is not a zip", usedforsecurity=False).hexdigest()
+    parcel = Parcel(troubled.a.orgnr, troubled.b.orgnr, str(uuid.uuid4()), content, md5)
+    transfer = context.transport.announce(parcel)
+    context.transport.upload(transfer, parcel)
+
+    def kept() -> set[str]:
+        with troubled.b.gateway.database.read() as tx:
+            if arrivals.state(tx, transfer) is not arrivals.ArrivalState.QUARANTINED:
+                return set()
+            return arrivals.quarantined(tx)
+
+    until(kept)
+    blobs = troubled.b.gateway.blobs
+    assert b"this is not a zip" in {blobs.content(key, 0, "").path.read_bytes() for key in kept()}
+    by_id = {one.id: one for one in troubled.demo.network.transfers}
+    until(lambda: by_id[transfer].status.name == "AllConfirmedDownloaded")
+    troubled.a.gateway.blobs.delete(content.key)
+
+
+def test_16_expiry_before_pickup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody fetches it: its archive is told once, and nobody gets it from the grave."""
+    policy = app._policy
+    monkeypatch.setattr(
+        app, "_policy", lambda settings: replace(policy(settings), deadline_grace=timedelta())
+    )
+    short = Messages(retry_seconds=0.2, ttl_hours=3 / 3600)
+    with Demo(tmp_path / "demo", lambda line: None, messages=short) as demo, ExitStack() as stack:
+        pair = Pair(demo)
+        sleeper = demo.network.add_organisation("974760673", "Sovende kommune")
+        conversation_id, answer = pair.a.archive.send_letter(
+            sleeper.orgnr, [("b.pdf", "application/pdf", CONTENT)]
+        )
+        assert answer.type is ReceiptType.OK
+        until(lambda: receipts(pair.a, conversation_id))
+        assert [one.type for one in receipts(pair.a, conversation_id)] == [ReceiptType.ERROR]
+        (transfer,) = published(pair, conversation_id)
+        demo.network.clock.advance(31 * 24 * 3600)
+        assert transfer_status(pair, transfer) is TransferStatus.Purged
+        late = second_installation(pair, stack, tmp_path / "late", sleeper.orgnr, None)
+        time.sleep(1.5)
+        assert late.archive.letters == []
+        assert late.gateway.context.transport.pending(sleeper.orgnr) == []
+        assert len(receipts(pair.a, conversation_id)) == 1
+        assert timeline(pair.a, conversation_id)[-1] is Status.LEVETID_UTLOPT
+
+
+def peak_kib(node: Node) -> int:
+    """The most memory that the process has ever held."""
+    assert node.process is not None
+    status = Path(f"/proc/{node.process.pid}/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux' /proc")
+def test_17_big_letter_with_flat_memory(world: World) -> None:
+    sender, receiver = world.sides
+    before = [peak_kib(node) for node in world.nodes]
+    content = random.randbytes(48 << 20)
+    checksum = hashlib.sha256(content).hexdigest()
+    conversation_id, answer = sender.archive.send_letter(
+        receiver.orgnr, [("stor.bin", "application/octet-stream", content)]
+    )
+    assert answer.type is ReceiptType.OK
+    world.accepted.append(Accepted(sender, receiver, conversation_id, checksum))
+    until(
+        lambda: any(one.conversation_id == conversation_id for one in sender.archive.receipts), 60
+    )
+    grown = [peak_kib(node) - start for node, start in zip(world.nodes, before, strict=True)]
+    assert max(grown) < 40 * 1024, grown
