@@ -86,9 +86,9 @@ def measure(megabytes: int, rounds: int, port: int, folder: str, result: Connect
 
     from gateway.archives.settings import ArchiveSettings
     from gateway.archives.soap import SoapArchive
-    from gateway.edu.spool import FileContent
     from gateway.model import MELDING_NAMESPACE, OK, Envelope, Melding, Party
     from gateway.ports import Delivery
+    from gateway.spool import FileContent
 
     size = megabytes * 1_000_000
     file = Path(folder) / f"{megabytes}.bin"

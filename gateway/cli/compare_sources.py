@@ -34,11 +34,11 @@ from gateway.compare import (
 from gateway.edu.noark4 import read_noark4
 from gateway.edu.payload import Payload, PayloadKind, read_payload
 from gateway.edu.reader import read_request
-from gateway.edu.spool import FolderSpool
 from gateway.errors import GatewayError, TranslationImpossible
 from gateway.model import Content, Envelope
 from gateway.package import Identity, open_package
 from gateway.record import Record
+from gateway.spool import FolderSpool
 from gateway.translate import Facts, to_arkivmelding
 from gateway.translate import Mapping as Translation
 

@@ -25,7 +25,6 @@ from lxml import etree
 from gateway.edu.appreceipt import read_receipt
 from gateway.edu.payload import PayloadKind
 from gateway.edu.reader import Limits, RequestReader, SoapRequest
-from gateway.edu.spool import FileContent, FolderSpool
 from gateway.edu.write import PayloadText, receipt_payload
 from gateway.errors import RequestRefused
 from gateway.model import (
@@ -52,6 +51,7 @@ from gateway.simulators.archive_vendors import (
     receipt_parties,
     request,
 )
+from gateway.spool import FileContent, FolderSpool
 
 _BLOCK = 256 * 1024
 _HEAD = 16 * 1024

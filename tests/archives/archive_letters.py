@@ -19,8 +19,8 @@ from cryptography.x509.oid import NameOID
 from lxml import etree
 
 from gateway.edu.reader import SoapRequest, read_request
-from gateway.edu.spool import FolderSpool
 from gateway.model import MELDING_NAMESPACE, Envelope, Melding, Party
+from gateway.spool import FolderSpool
 
 
 class BytesContent:

@@ -9,8 +9,8 @@ from lxml import etree
 
 from gateway.edu.payload import PayloadKind
 from gateway.edu.reader import read_request
-from gateway.edu.spool import FolderSpool
 from gateway.edu.write import payload_text
+from gateway.spool import FolderSpool
 
 REQUESTS = [
     "p360-putmessage-docx-escaped-typed.xml",

@@ -15,9 +15,9 @@ from lxml import etree
 
 from gateway.certificates import load_keystore
 from gateway.cli.compare import command
-from gateway.edu.spool import FolderSpool
 from gateway.model import AppReceipt, Document, ReceiptType, StatusMessage
 from gateway.package import arkivmelding_sbd, build_package, kvittering_sbd
+from gateway.spool import FolderSpool
 
 _PACKAGING = Path(__file__).parents[1] / "package" / "fixtures"
 _PASSWORD = "changeit"

@@ -17,8 +17,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from gateway.edu.reader import Limits, read_request
-from gateway.edu.spool import FolderSpool
 from gateway.errors import RequestRefused
+from gateway.spool import FolderSpool
 
 T = "http://www.arkivverket.no/Noark/Exchange/types"
 MB = 1024 * 1024

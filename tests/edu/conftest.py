@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.edu.spool import FolderSpool
+from gateway.spool import FolderSpool
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ import pytest
 from edu_messages import FORMS, letter, request
 
 from gateway.edu.reader import RequestReader
-from gateway.edu.spool import FolderSpool
 from gateway.errors import RequestRefused, StorageFull
+from gateway.spool import FolderSpool
 
 EXPECTED = {
     "outer attribute": "TokenTooLong",

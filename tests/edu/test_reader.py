@@ -17,9 +17,9 @@ from lxml import etree
 
 from gateway.edu.payload import PayloadKind, read_payload
 from gateway.edu.reader import Limits, SoapRequest, read_request
-from gateway.edu.spool import FolderSpool
 from gateway.errors import RequestRefused
 from gateway.model import ReceiptType
+from gateway.spool import FolderSpool
 
 PDF = bytes(range(256)) * 40
 NOTE = "Hei på deg\n".encode()

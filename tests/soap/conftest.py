@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from soap_messages import RecordingIntake
 
-from gateway.edu.spool import FolderSpool
 from gateway.soap.listener import Listener
 from gateway.soap.server import create_app
+from gateway.spool import FolderSpool
 
 
 @pytest.fixture

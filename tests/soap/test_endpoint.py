@@ -29,7 +29,6 @@ from soap_messages import (
 
 from gateway.edu.payload import PayloadKind
 from gateway.edu.reader import Limits
-from gateway.edu.spool import FolderSpool
 from gateway.errors import (
     ReceiverUnknown,
     RegistryRefused,
@@ -41,6 +40,7 @@ from gateway.model import AppReceipt, ReceiptType, StatusMessage
 from gateway.soap.description import Description
 from gateway.soap.listener import Listener
 from gateway.soap.server import create_app
+from gateway.spool import FolderSpool
 
 PDF = bytes(range(256)) * 1000
 
