@@ -14,6 +14,15 @@ import click
 from gateway.errors import ConfigurationError
 
 
+class _Masking(logging.Formatter):
+    """Nobody's national identity number, whoever wrote the line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        from gateway.engine.masking import masked
+
+        return masked(super().format(record))
+
+
 @click.command()
 @click.option(
     "--config",
@@ -27,9 +36,9 @@ def command(config: Path, log_level: str) -> None:
     from gateway.app import Gateway
     from gateway.settings import load_settings
 
-    logging.basicConfig(
-        level=log_level.upper(), format="%(asctime)s %(levelname)-7s %(name)s %(message)s"
-    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Masking("%(asctime)s %(levelname)-7s %(name)s %(message)s"))
+    logging.basicConfig(level=log_level.upper(), handlers=[handler])
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
         gateway = Gateway(load_settings(config))

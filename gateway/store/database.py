@@ -67,6 +67,7 @@ def _engine(url: str) -> sa.Engine:
             url,
             pool_size=16,
             max_overflow=32,
+            hide_parameters=True,  # errors are logged, and titles and names are parameters
             pool_pre_ping=True,  # a database that was away must not cost a letter's attempt
             connect_args={
                 "application_name": f"edu-gateway {NODE}",
@@ -75,7 +76,7 @@ def _engine(url: str) -> sa.Engine:
                 "options": "-c idle_in_transaction_session_timeout=300000",
             },
         )
-    engine = sa.create_engine(url)
+    engine = sa.create_engine(url, hide_parameters=True)
     sa.event.listen(engine, "connect", _durable_sqlite)
     sa.event.listen(engine, "begin", _begin_sqlite)
     return engine
