@@ -27,7 +27,7 @@ from gateway.store import messages
 from gateway.store.messages import Kind, Message
 from gateway.store.tables import message as messages_table
 
-_LETTER_SECONDS = 12.0
+_LETTER_SECONDS = 25.0
 _SILENCE_SECONDS = 0.8
 
 
