@@ -130,13 +130,18 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         world.abandon()
 
 
+def quiet(world: World) -> None:
+    """Wait until nothing of what came before is on its way any more."""
+    until(lambda: not (world._unread() or any(world._waiting(side) for side in world.sides)), 30)
+
+
 def crash(world: World, victim: Node, call: str, **rule: object) -> str:
     """Send a letter A to B, kill `victim` while it waits for `call`, start it again.
 
     What the whole comes to is judged when the `world` is left.
     """
     sender, receiver = world.sides
-    until(lambda: not world._unread(), 30)  # so that the next call is for this letter
+    quiet(world)  # so that the next call is for this letter
     letters = len(receiver.archive.letters)
     fault = world.network.fault(call, **rule)
     content = random.randbytes(50_000)
@@ -170,6 +175,7 @@ def transfers_of(world: World, since: int) -> list[TransferStatus]:
 
 
 def test_02_crash_after_initialize(world: World) -> None:
+    quiet(world)
     before = len(world.network.transfers)
     crash(world, world.sides[0].nodes[0], "initialize", delay_after=5)
     statuses = transfers_of(world, before)
@@ -178,6 +184,7 @@ def test_02_crash_after_initialize(world: World) -> None:
 
 
 def test_03_crash_after_upload_before_it_is_recorded(world: World) -> None:
+    quiet(world)
     before = len(world.network.transfers)
     world.network.fault("list", times=None, status=503, body="{}")  # nobody fetches it yet
     crash(world, world.sides[0].nodes[0], "upload", delay_after=5)
