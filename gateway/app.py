@@ -325,7 +325,7 @@ def _archive(settings: Settings) -> Archive:
                 port=mail.port,
                 sender=mail.sender,
                 receivers=tuple(one.strip() for one in mail.receivers.split(",")),
-                security=mail.security,  # type: ignore[arg-type]
+                security=mail.security,
                 username=mail.username,
                 password=mail.password,
                 ca_file=mail.ca_file,
@@ -339,7 +339,7 @@ def _archive(settings: Settings) -> Archive:
             name=archive.dialect,
             dialect=archive.dialect,
             url=archive.url,
-            auth=archive.auth,  # type: ignore[arg-type]
+            auth=archive.auth,
             username=archive.username,
             password=archive.password,
             domain=archive.domain,

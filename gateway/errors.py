@@ -28,7 +28,7 @@
         ├── RegistryRefused  TokenRefused
         ├── ArchiveFault
         ├── CertificateUnusable
-        └── ConfigurationError
+        └── ConfigurationError  SettingsWrong
 
 Each leaf says three things: what the peer is told (`receipt`), whether trying again
 helps (`retry`), and what the operator should do (`operator`). Texts for peers are
@@ -38,6 +38,7 @@ Messages of exceptions never hold titles, payloads or secrets.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 
 from gateway.model import AppReceipt, ReceiptType, StatusMessage
@@ -342,3 +343,13 @@ class ConfigurationError(NeedsOperator):
     """A setting is missing or wrong; `detail` names it."""
 
     operator = "Correct the setting that is named and start again."
+
+
+class SettingsWrong(ConfigurationError):
+    """A settings file that cannot be used; `problems` are all of them, one a key."""
+
+    operator = "Correct the keys that are named and start again; docs/settings.md has them all."
+
+    def __init__(self, file: str, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n  ".join((f"{file}:", *self.problems)))

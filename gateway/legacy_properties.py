@@ -326,6 +326,9 @@ class _Importer:
             ]
         key = self._given("difi.move.feature.mailErrorStatus")
         result.taken.append(Taken(key, "alerts.mail_host", "alerts take its place"))
+        for setting in ("alerts.mail_host", "alerts.mail_sender", "alerts.mail_receivers"):
+            if not self._has(setting) and not self._asked(setting):
+                self._ask(setting, "alerts by mail need it, as mailErrorStatus is on")
 
     def _keystore(self) -> None:
         setting = "organisation.keystore"

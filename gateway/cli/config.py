@@ -18,6 +18,14 @@ def command() -> None:
     """Settings, and those of the predecessor."""
 
 
+@command.command()
+def page() -> None:
+    """Print the page of all settings, as it is in docs/settings.md."""
+    from gateway.settings.page import settings_page
+
+    click.echo(settings_page(), nl=False)
+
+
 def _answers(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> dict[str, str]:
     found = {}
     for value in values:

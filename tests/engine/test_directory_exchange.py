@@ -150,6 +150,7 @@ url = "http://archive.example/edu"
 
 
 def settings_error(folder: Path, network: str) -> str:
+    (folder / "own.p12").touch()
     (folder / "gateway.toml").write_text(SETTINGS + network)
     with pytest.raises(ConfigurationError) as caught:
         load_settings(folder / "gateway.toml", {})
@@ -158,12 +159,14 @@ def settings_error(folder: Path, network: str) -> str:
 
 def test_only_what_the_transport_needs_must_be_there(tmp_path: Path) -> None:
     air_gapped = 'transport = "directory"\ndirectory = "shared"\naddresses = "addresses.toml"\n'
+    for name in ("own.p12", "addresses.toml"):
+        (tmp_path / name).touch()
     (tmp_path / "gateway.toml").write_text(SETTINGS + air_gapped)
     assert load_settings(tmp_path / "gateway.toml", {}).network.directory == tmp_path / "shared"
     assert "network.directory: missing" in settings_error(tmp_path, 'transport = "directory"')
     assert "network.registry_url: missing" in settings_error(tmp_path, 'transport = "directory"')
     assert "network.broker_url: missing" in settings_error(tmp_path, "")
-    assert "altinn3 or directory" in settings_error(tmp_path, 'transport = "pigeon"')
+    assert "altinn3, directory" in settings_error(tmp_path, 'transport = "pigeon"')
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,7 @@ def send_refused(demo: Demo) -> str:
 def write_settings(side: Side, folder: Path) -> Path:
     """A settings file of a gateway that is running, as its operator has it."""
     path = folder / f"{side.orgnr}.toml"
+    (folder / "own.p12").touch()
     path.write_text(
         f"""
 folder = '{side.gateway.blobs.folder.parent}'
