@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from lxml import etree
@@ -162,8 +162,7 @@ class Outcome(StrEnum):
     """The source could not be read as it stood; a sensible reading was used."""
 
 
-@dataclass(frozen=True, slots=True)
-class Loss:
+class Loss(NamedTuple):
     """One value that the receiver does not see as it was sent.
 
     `path` is under the source's root, with 1-based positions where a group repeats

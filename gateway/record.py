@@ -201,12 +201,23 @@ def write_object(
 
 def _write_leaf(name: str, texts: Iterable[str], parts: list[str]) -> None:
     for text in texts:
-        text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-        text = text.replace("\r", "&#13;")
+        text = escaped(text)
         if name == STRAY_TEXT:
             parts.append(text)
         else:
             parts.append(f"<{name}>{text}</{name}>" if text else f"<{name}/>")
+
+
+def escaped(text: str) -> str:
+    """`text` as it stands between tags."""
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return text.replace("\r", "&#13;")
+
+
+def unescaped(text: str) -> str:
+    """The text that `escaped` was given."""
+    text = text.replace("&#13;", "\r").replace("&gt;", ">").replace("&lt;", "<")
+    return text.replace("&amp;", "&")
 
 
 class _Order(dict[str, int]):

@@ -160,9 +160,9 @@ def _stray(record: Record, text: str) -> None:
     record.values[STRAY_TEXT] = record.values.get(STRAY_TEXT, "") + text
 
 
-def write_noark5(record: Record, schema: Schema) -> bytes:
-    """The record as the file that lies in the package, elements in the schema's order."""
+def write_noark5(record: Record, schema: Schema) -> str:
+    """The record as the text that lies in the package, elements in the schema's order."""
     parts = ["<?xml version='1.0' encoding='UTF-8' standalone='yes'?>\n"]
     namespaces = f' xmlns="{NAMESPACE}" xmlns:xsi="{XSI}"'
     write_object("arkivmelding", record, parts, schema, schema.root, namespaces)
-    return "".join(parts).encode()
+    return "".join(parts)

@@ -145,8 +145,8 @@ def _stray(record: Record, text: str | None) -> None:
         record.values[STRAY_TEXT] = record.values.get(STRAY_TEXT, "") + text
 
 
-def write_noark4(melding: Record, refs: Sequence[str | None], schema: Schema) -> etree._Element:
-    """The record as a Melding tree, elements in the schema's order.
+def write_noark4(melding: Record, refs: Sequence[str | None], schema: Schema) -> str:
+    """The record as a Melding, elements in the schema's order.
 
     `refs` names the content of each ``journpost/dokument``; None leaves ``base64``
     empty. Names that the schema does not know come last.
@@ -159,11 +159,7 @@ def write_noark4(melding: Record, refs: Sequence[str | None], schema: Schema) ->
                     dokument.groups[_FILE] = [_file(ref)]
             write_object(child.name, record, parts, schema, child.type, ' xmlns=""')
     parts.append("</Melding>")
-    return etree.fromstring("".join(parts), _OWN)
-
-
-_OWN = etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=True)
-"""For text that we have just written ourselves."""
+    return "".join(parts)
 
 
 def _file(ref: str | None) -> Record:

@@ -106,7 +106,7 @@ def add(tx: Connection, new: Message) -> Message:
     values = {
         **asdict(new),
         "receipt": _receipt_to_json(new.receipt),
-        "losses": [asdict(loss) for loss in new.losses],
+        "losses": [loss._asdict() for loss in new.losses],
         "warnings": list(new.warnings),
         "updated": new.updated or new.created,
     }
@@ -159,7 +159,7 @@ def change(tx: Connection, row_id: int, **columns: Any) -> None:
 
 def note_losses(tx: Connection, row_id: int, losses: Iterable[Loss]) -> None:
     """Set what translation could not carry over."""
-    change(tx, row_id, losses=[asdict(loss) for loss in losses])
+    change(tx, row_id, losses=[loss._asdict() for loss in losses])
 
 
 def add_event(tx: Connection, row_id: int, new: Event) -> None:

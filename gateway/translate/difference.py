@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from gateway.record import STRAY_TEXT, Record
+from gateway.translate.scope import Watch
 
 
 @dataclass(slots=True)
@@ -45,7 +46,7 @@ Kept = Mapping[str, list[bool]]
 _NOTHING = Record()
 
 
-def compare(source: Record, back: Record, path: str, kept: Kept) -> Difference:
+def compare(source: Record, back: Record, path: str, kept: Kept, watch: Watch | None) -> Difference:
     """Everything of `source` that `back` does not have, and what `back` adds to it."""
     found = Difference()
     given = back.values
@@ -54,31 +55,34 @@ def compare(source: Record, back: Record, path: str, kept: Kept) -> Difference:
             found.values[name] = value
             if name in given:
                 found.given[name] = given[name]
+                if watch is not None:
+                    watch.compared[value, given[name]] = None
     for name, value in given.items():
         if value and not value.isspace():
             stated = source.values.get(name)
             if not stated or stated.isspace():
                 found.values[name] = None
     for name, several in source.repeats.items():
-        others = [value for value in several[:-1] if value.strip()]
-        if others:
-            found.overwritten[name] = others
+        earlier = [value for value in several[:-1] if value.strip()]
+        if earlier:
+            found.overwritten[name] = earlier
     for name, records in source.groups.items():
-        parts = _compare_group(name, records, back.groups.get(name, []), f"{path}/{name}", kept)
+        others = back.groups.get(name, [])
+        parts = _compare_group(records, others, f"{path}/{name}", kept, watch)
         if parts:
             found.groups[name] = parts
     return found
 
 
 def _compare_group(
-    name: str, records: list[Record], back: list[Record], path: str, kept: Kept
+    records: list[Record], back: list[Record], path: str, kept: Kept, watch: Watch | None
 ) -> list[Part]:
     flags = kept.get(path)
     others = iter(back)
     parts = []
     for number, record in enumerate(records, 1):
         other = next(others, None) if flags is None or flags[number - 1] else None
-        difference = compare(record, other if other is not None else _NOTHING, path, kept)
+        difference = compare(record, other or _NOTHING, path, kept, watch)
         if difference or other is None:
             parts.append(Part(number, len(records), other is None, difference))
     return parts

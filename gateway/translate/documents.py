@@ -11,16 +11,16 @@ from dataclasses import dataclass, field
 from gateway.arkivmelding import FILENAME
 from gateway.edu.noark4 import FileReference
 from gateway.errors import TranslationImpossible
-from gateway.model import Content, Document, Outcome
+from gateway.model import Content, Outcome
 from gateway.record import Record
-from gateway.translate.mapping import Mapping
+from gateway.translate.codes import FileTypes
 from gateway.translate.scope import Scope
 from gateway.translate.values import extension, read_integer
 
 _RESERVED = {FILENAME, "manifest.xml", "mimetype", "sbd.json", "asic.zip"}
 _DEVICES = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?")
 _UNSAFE = '/\\:*?"<>|'
-_ORDINARY = re.compile(r"[a-zA-Z0-9æøåÆØÅ][a-zA-Z0-9æøåÆØÅ _-]{8,150}\.[a-z]{3,4}")
+_ORDINARY = re.compile(r"[a-zA-Z0-9æøåÆØÅ][a-zA-Z0-9æøåÆØÅ _-]{4,150}\.[a-z]{3,4}")
 """Names that are surely safe; no device's name is that long."""
 _LONGEST = 200
 """Characters. File systems and zip tools agree on names below 255 bytes."""
@@ -28,10 +28,11 @@ _LONGEST = 200
 
 @dataclass(slots=True)
 class Collected:
-    """`filenames` has one name per ``dokument``: what ``referanseDokumentfil`` says."""
+    """`filenames` has one name per ``dokument``: what ``referanseDokumentfil`` says. `rows`
+    are those with content: its ref, name, mime type and title."""
 
     filenames: list[str | None] = field(default_factory=list)
-    documents: list[Document] = field(default_factory=list)
+    rows: list[tuple[str, str, str, str | None]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
 
@@ -40,18 +41,18 @@ def collect_documents(
     files: Sequence[FileReference | None],
     contents: MappingOf[str, Content],
     scope: Scope,
-    mapping: Mapping,
+    types: FileTypes,
     sending: bool,
 ) -> Collected:
     """Name and check the documents; see `to_arkivmelding` for `sending` and errors."""
     found = Collected()
     _refuse_duplicates(dokumenter, found, sending)
-    names = package_names(dokumenter, mapping)
+    names = package_names(dokumenter, types)
     for position, (dokument, file) in enumerate(zip(dokumenter, files, strict=True), 1):
         stated = dokument.values.get("veFilnavn")
-        mime_type = _mime_type(dokument, stated, mapping)
-        content = contents.get(file.ref) if file is not None and file.ref is not None else None
-        if content is None:
+        mime_type = _mime_type(dokument, stated, types)
+        ref = file.ref if file is not None and file.ref in contents else None
+        if ref is None:
             problem = _problem(position, stated, file)
             if sending:
                 raise TranslationImpossible(
@@ -64,17 +65,17 @@ def collect_documents(
             if name != stated:
                 _note_name(scope, position, len(dokumenter), stated)
         found.filenames.append(name)
-        if content is not None:
+        if ref is not None:
             title = _text(dokument, "dbTittel") or _text(scope.objects["journpost"], "jpInnhold")
-            found.documents.append(Document(name or "", mime_type, content, title))
+            found.rows.append((ref, name or "", mime_type, title))
     return found
 
 
-def package_names(dokumenter: Sequence[Record], mapping: Mapping) -> list[str]:
+def package_names(dokumenter: Sequence[Record], types: FileTypes) -> list[str]:
     """Names that are safe and different in a package, equal to ``veFilnavn`` where it is."""
     taken: set[str] = set()
     return [
-        _unique(_safe_name(_stated_or_derived(dokument, position, mapping)), taken)
+        _unique(_safe_name(_stated_or_derived(dokument, position, types)), taken)
         for position, dokument in enumerate(dokumenter, 1)
     ]
 
@@ -111,31 +112,31 @@ def _note_name(scope: Scope, position: int, several: int, stated: str | None) ->
     scope.path = ""
 
 
-def _stated_or_derived(dokument: Record, position: int, mapping: Mapping) -> str:
+def _stated_or_derived(dokument: Record, position: int, types: FileTypes) -> str:
     stated = _text(dokument, "veFilnavn")
     if stated:
         return stated
     stem = _text(dokument, "dbTittel") or f"dokument-{position}"
-    ending = _ending(dokument, mapping)
+    ending = _ending(dokument, types)
     return stem if not ending or extension(stem) == ending else f"{stem}.{ending}"
 
 
-def _ending(dokument: Record, mapping: Mapping) -> str | None:
+def _ending(dokument: Record, types: FileTypes) -> str | None:
     mime_type = _text(dokument, "veMimeType")
     if mime_type:
-        found = mapping.file_types.extension_of(mime_type)
+        found = types.extension_of(mime_type)
         if found:
             return found
     stated = (_text(dokument, "veDokformat") or "").lower().removeprefix("ra-").lstrip(".")
     return stated if stated.isalnum() and stated.isascii() and len(stated) <= 5 else None
 
 
-def _mime_type(dokument: Record, filename: str | None, mapping: Mapping) -> str:
+def _mime_type(dokument: Record, filename: str | None, types: FileTypes) -> str:
     stated = _text(dokument, "veMimeType")
     if stated:
         return stated
-    name = filename if filename and filename.strip() else f"x.{_ending(dokument, mapping) or ''}"
-    return mapping.file_types.mime_type(name)
+    name = filename if filename and filename.strip() else f"x.{_ending(dokument, types) or ''}"
+    return types.mime_type(name)
 
 
 def _text(record: Record, name: str) -> str | None:
@@ -143,9 +144,14 @@ def _text(record: Record, name: str) -> str | None:
     return value if value is not None and value.strip() else None
 
 
+def is_ordinary_name(name: str) -> bool:
+    """Whether the name of a file is surely safe, as most are."""
+    return _ORDINARY.fullmatch(name) is not None and name.lower() not in _RESERVED
+
+
 def _safe_name(name: str) -> str:
     """A name that means one file in one folder on every system."""
-    if _ORDINARY.fullmatch(name) and name.lower() not in _RESERVED:
+    if is_ordinary_name(name):
         return name
     safe = "".join(
         "_" if character in _UNSAFE or unicodedata.category(character) in ("Cc", "Cf", "Zl", "Zp")

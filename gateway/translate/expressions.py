@@ -6,20 +6,24 @@ A closed list of functions; anything else is an error when the mapping is loaded
 from __future__ import annotations
 
 import re
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from gateway.translate.codes import CodeList, FileTypes
 from gateway.translate.scope import Scope
-from gateway.translate.values import GUID, midnight, moment, read_date, repair_date, today
+from gateway.translate.values import (
+    GUID,
+    derived_id,
+    midnight,
+    moment,
+    read_date,
+    repair_date,
+    today,
+)
 
 Give = Callable[[Scope], str | None]
 Test = Callable[[Scope], bool]
 Field = Callable[[Scope], str | None]
-
-PROJECT = uuid.UUID("6b1f4f0e-3d2a-5c1b-9d0e-6f7e0a4c2b51")
-"""Namespace of the ids that we derive. Never change it: receivers recognise cases by it."""
 
 _CALL = re.compile(r"\$(\w+)(?:\(([^()]*(?:\$\w+[^()]*)*)\))?")
 
@@ -106,9 +110,15 @@ class Language:
                 parts.append(self._one(argument))
             else:
                 parts.append(self.field(argument))
-        return lambda scope: str(
-            uuid.uuid5(PROJECT, "|".join((part(scope) or "").strip() for part in parts))
-        )
+
+        def give(scope: Scope) -> str:
+            name = "|".join([(part(scope) or "").strip() for part in parts])
+            made = derived_id(name)
+            if scope.facts.watch is not None:
+                scope.facts.watch.derived[made] = name
+            return made
+
+        return give
 
     def condition(self, text: str) -> Test:
         """``X present``, ``X empty``, ``X is …``, ``X not …``, ``X in list``, joined by and."""

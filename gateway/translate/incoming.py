@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Container, Sequence
 from collections.abc import Mapping as MappingOf
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lxml import etree
@@ -18,19 +18,30 @@ from gateway.translate.compiled import Steps
 from gateway.translate.difference import Difference
 from gateway.translate.losses import losses_in
 from gateway.translate.mapping import Mapping
-from gateway.translate.quick import quick_losses_in
 from gateway.translate.reading import CASE, POST, build_back
 from gateway.translate.rest import apply_rest, read_rest
 from gateway.translate.restoring import forward, refusals, refused_fields, senders_facts
 from gateway.translate.scope import Facts, Scope
+from gateway.translate.stencil import Sheet, Way
 
 
 @dataclass(frozen=True, slots=True)
 class ToMelding:
-    """The letter for the archive. Its contents are those of the documents given."""
+    """The letter for the archive: `xml` is the Melding without the documents' content,
+    `contents` are those of the documents given."""
 
-    melding: Melding
+    xml: str
+    contents: MappingOf[str, Content]
     losses: tuple[Loss, ...]
+
+    @property
+    def melding(self) -> Melding:
+        """The letter as a tree, a new one at each call."""
+        return Melding(etree.fromstring(self.xml, _OWN), self.contents)
+
+
+_OWN = etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=True)
+"""For text that we have just written ourselves."""
 
 
 def to_melding(
@@ -47,6 +58,23 @@ def to_melding(
     `delivering`, when a document that it names is not there. With `delivering` off only
     the metadata are translated and missing documents are left empty.
     """
+
+    def run(root: etree._Element, facts: Facts, named: Callable[[str], str]) -> Sheet:
+        return _translate(root, {named(name) for name in documents}, facts, mapping, delivering)
+
+    way = Way(run, delivering, documents)
+    sheet = mapping.back_stencils.translate(root, facts, way)
+    contents = {ref or "": documents[name or ""].content for ref, name in sheet.rows}
+    return ToMelding(sheet.xml, contents, sheet.losses)
+
+
+def _translate(
+    root: etree._Element,
+    documents: Container[str],
+    facts: Facts,
+    mapping: Mapping,
+    delivering: bool,
+) -> Sheet:
     am = read_noark5(root, mapping.am_schema)
     objects = find_objects(am, mapping)
     scope = Scope(facts, objects)
@@ -60,22 +88,22 @@ def to_melding(
         refused = refused_fields(edu, rests, am, objects, facts, mapping)
         for name, rest in rests.items():
             apply_rest(edu.groups[name][0], rest, name, refused)
-    contents: dict[str, Content] = {}
+    rows: list[tuple[str, str]] = []
     refs: list[str | None] = []
     for number, filename in enumerate(references, 1):
-        document = documents.get(filename) if filename is not None else None
-        if document is None:
-            refs.append(None)
-        else:
+        if filename is not None and filename in documents:
             refs.append(f"dokument-{number}")
-            contents[f"dokument-{number}"] = document.content
-    losses = quick_losses_in(am, edu, mapping, facts)
-    if losses is None:
-        again = _said_again(am, edu, rests, facts, mapping, references)
-        losses = list(losses_in(am, again, mapping, facts))
+            rows.append((f"dokument-{number}", filename))
+        else:
+            refs.append(None)
+    again = _said_again(am, edu, rests, facts, mapping, references)
+    losses = losses_in(am, again, mapping, facts)
     refs += [None] * (_count(edu) - len(refs))
-    tree = write_noark4(edu, refs, mapping.edu_schema)
-    return ToMelding(Melding(tree, contents), (*scope.notes, *refusals(rests, refused), *losses))
+    return Sheet(
+        write_noark4(edu, refs, mapping.edu_schema),
+        (*scope.notes, *refusals(rests, refused), *losses),
+        tuple(rows),
+    )
 
 
 def _said_again(
@@ -157,7 +185,7 @@ def _references(post: Record) -> list[str | None]:
     ]
 
 
-def _require_files(references: Sequence[str | None], documents: MappingOf[str, Document]) -> None:
+def _require_files(references: Sequence[str | None], documents: Container[str]) -> None:
     for number, name in enumerate(references, 1):
         if not name:
             raise TranslationImpossible(

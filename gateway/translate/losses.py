@@ -10,7 +10,6 @@ from gateway.model import Loss, Outcome
 from gateway.record import STRAY_TEXT, Record
 from gateway.translate.difference import Difference, Missing, compare, is_name, missing
 from gateway.translate.homes import REST
-from gateway.translate.looks import no_place
 from gateway.translate.mapping import Mapping
 from gateway.translate.rest import BLOCK, REST_NAMESPACE
 from gateway.translate.scope import Facts
@@ -62,8 +61,9 @@ def loss_out(leaf: Missing, plain: str | None, mapping: Mapping) -> Loss:
         return Loss(path, outcome, kind, reason, mapping.homes.of_edu(plain), leaf.value)
     if plain.endswith(STRAY_TEXT):
         return Loss(path, Outcome.LOST, "text", "text between elements", None, leaf.value)
-    known = no_place(mapping.profile, mapping.homes, plain)
-    return Loss(path, Outcome.LOST, known.kind, known.reason, known.home, leaf.value)
+    kind, home = mapping.homes.kinds.get(plain, "text"), mapping.homes.of_edu(plain)
+    reason = f"arkivmelding has no place for it in profile {mapping.name}"
+    return Loss(path, Outcome.LOST, kind, reason, home, leaf.value)
 
 
 def _why(leaf: Missing, kind: str, mapped: bool) -> tuple[Outcome, str]:
@@ -97,7 +97,7 @@ def losses_in(am: Record, again: Record, mapping: Mapping, facts: Facts) -> Iter
     The envelope tells the archive the conversation id, and files can be counted. A rest
     block is no loss where the profile uses it.
     """
-    difference = compare(_alike(am), again, "", {})
+    difference = compare(_alike(am), again, "", {}, facts.watch)
     files = str(sum(1 for path, _ in am.leaves() if path.endswith("/referanseDokumentfil")))
     for leaf in missing(difference, ""):
         loss = loss_in(leaf, files, mapping, facts)
@@ -110,8 +110,11 @@ def loss_in(leaf: Missing, files: str, mapping: Mapping, facts: Facts) -> Loss |
     path = leaf.path[1:]
     if mapping.profile.carry_rest and _REST_BLOCK in path:
         return None
-    if (path, leaf.value) in (("meldingId", facts.conversation_id), ("antallFiler", files)):
+    told = {"meldingId": facts.conversation_id, "antallFiler": files}.get(path)
+    if told == leaf.value:
         return None
+    if told is not None and facts.watch is not None:
+        facts.watch.compared[leaf.value, told] = None
     outcome, reason = _why_in(leaf, path, mapping)
     home = mapping.homes.of_am(path)
     return Loss(_plain(path), outcome, mapping.homes.kind(path), reason, home, leaf.value)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.record import Schema
+from gateway.translate.alike import Questions, find_questions
 from gateway.translate.codes import FileTypes
 from gateway.translate.compiled import (
     BackPlan,
@@ -18,8 +19,8 @@ from gateway.translate.compiled import (
 )
 from gateway.translate.homes import Homes, find_homes, full
 from gateway.translate.loading import load_profile
-from gateway.translate.looks import Looks, LooksBack, find_looks, find_looks_back
 from gateway.translate.profile import Profile
+from gateway.translate.stencil import Stencils
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +45,11 @@ class Mapping:
     """Which EDU fields an element takes its value from: (object, element) to (each, name).
     `each`: the name is relative to the source object; else it is a whole path."""
 
-    looks: Looks
-    looks_back: LooksBack
+    questions: Questions
+    """What may be asked of the values of a message; see `gateway.translate.alike`."""
+
+    out_stencils: Stencils
+    back_stencils: Stencils
 
     @property
     def name(self) -> str:
@@ -88,6 +92,7 @@ def load_mapping(
     richest = load_profile("rich", folder)
     homes = find_homes(richest)
     out_root, out = compile_out(chosen)
+    questions = find_questions([chosen, reading], homes.kinds)
     return Mapping(
         chosen,
         out_root,
@@ -109,8 +114,9 @@ def load_mapping(
             if line.back and line.am is not None
         ),
         _links(chosen),
-        find_looks(chosen, reading, out, homes),
-        find_looks_back(reading),
+        questions,
+        Stencils(questions),
+        Stencils(questions),
     )
 
 

@@ -16,10 +16,10 @@ from gateway.translate.difference import Difference, compare
 from gateway.translate.documents import assign_numbers, collect_documents
 from gateway.translate.losses import losses_beside, losses_out
 from gateway.translate.mapping import Mapping
-from gateway.translate.quick import quick_losses
 from gateway.translate.reading import build_back
 from gateway.translate.rest import add_rest
 from gateway.translate.scope import Facts, Scope
+from gateway.translate.stencil import Sheet, Way
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,25 +57,39 @@ def to_arkivmelding(
     With `sending` off only the metadata are translated, as they stand: such documents
     are named in `problems`, and file names are not made safe for the package.
     """
+
+    def run(root: etree._Element, facts: Facts, _: object) -> Sheet:
+        return _translate(Melding(root, melding.contents), facts, mapping, sending)
+
+    way = Way(run, (sending, *melding.contents))
+    sheet = mapping.out_stencils.translate(melding.root, facts, way)
+    documents = tuple([
+        Document(name or "", mime_type or "", melding.contents[ref or ""], title)
+        for ref, name, mime_type, title in sheet.rows
+    ])  # fmt: skip
+    return ToArkivmelding(sheet.xml.encode(), documents, sheet.losses, sheet.problems)
+
+
+def _translate(melding: Melding, facts: Facts, mapping: Mapping, sending: bool) -> Sheet:
     record, files = read_noark4(melding.root, mapping.edu_schema)
     objects = _objects(record, facts)
     scope = Scope(facts, objects)
     dokumenter = objects[JOURNPOST].groups.get(DOKUMENT, [])
-    documents = collect_documents(dokumenter, files, melding.contents, scope, mapping, sending)
+    documents = collect_documents(
+        dokumenter, files, melding.contents, scope, mapping.file_types, sending
+    )
     scope.count = len(dokumenter)
     scope.numbers = assign_numbers([dokument.values.get("dlRnr") for dokument in dokumenter])
     scope.filenames = documents.filenames
     am = build_out(mapping.out_root, mapping.out, scope)
-    losses = quick_losses(scope, mapping)
-    if losses is None:
-        differences = read_back(am, scope, mapping)
-        losses = list(losses_out(differences, mapping))
-        if mapping.profile.carry_rest:
-            add_rest(am, differences[NOARKSAK], differences[JOURNPOST])
-    return ToArkivmelding(
+    differences = read_back(am, scope, mapping)
+    losses = list(losses_out(differences, mapping))
+    if mapping.profile.carry_rest:
+        add_rest(am, differences[NOARKSAK], differences[JOURNPOST])
+    return Sheet(
         write_noark5(am, mapping.am_schema),
-        tuple(documents.documents),
         (*scope.notes, *losses, *losses_beside(record)),
+        tuple(documents.rows),
         tuple(documents.problems),
     )
 
@@ -89,7 +103,9 @@ def read_back(am: Record, scope: Scope, mapping: Mapping) -> dict[str, Differenc
     )
     back = build_back(mapping.reading_back, reader)
     return {
-        name: compare(scope.objects[name], back.groups[name][0], name, scope.kept)
+        name: compare(
+            scope.objects[name], back.groups[name][0], name, scope.kept, scope.facts.watch
+        )
         for name in (NOARKSAK, JOURNPOST)
     }
 

@@ -21,7 +21,7 @@ from gateway.translate.documents import assign_numbers, package_names
 from gateway.translate.homes import REST
 from gateway.translate.mapping import Mapping as Translation
 from gateway.translate.rest import BLOCK, apply_rest
-from gateway.translate.scope import Facts, Scope
+from gateway.translate.scope import Facts, Scope, Watch
 
 _POSITION = re.compile(r"\[\d+\]")
 _ROUNDS = 8
@@ -56,10 +56,12 @@ def refused_fields(
         for name, rest in rests.items():
             apply_rest(tried.groups[name][0], rest, name, refused)
         dokumenter = tried.groups[JOURNPOST][0].groups.get(DOKUMENT, [])
-        scope = forward(tried, facts, mapping, package_names(dokumenter, mapping))
+        scope = forward(tried, facts, mapping, package_names(dokumenter, mapping.file_types))
         scope.origins = []
         build_out(mapping.out_root, mapping.out, scope)
-        new = (_disagreeing(scope.origins, objects, mapping, carried) & carried) - refused
+        new = (
+            _disagreeing(scope.origins, objects, mapping, carried, facts.watch) & carried
+        ) - refused
         if not new:
             break
         refused |= new
@@ -113,6 +115,7 @@ def _disagreeing(
     objects: Mapping[str, Record],
     mapping: Translation,
     carried: set[str],
+    watch: Watch | None,
 ) -> set[str]:
     made: dict[str, list[tuple[str, Record]]] = {}
     for am_path, origin, record in origins:
@@ -132,7 +135,7 @@ def _disagreeing(
         for (origin, ours), theirs in zip(here, there, strict=True):
             for step in plan.steps.all:
                 target = _target(step.wrapper, step.name)
-                if not _agree(ours, theirs, step.wrapper, step.name):
+                if not _agree(ours, theirs, step.wrapper, step.name, watch):
                     for each, name in mapping.links.get((plan.am, target), ()):
                         found.add(origin + name if each else name)
     return found
@@ -154,8 +157,12 @@ def _instances(path: str, objects: Mapping[str, Record]) -> list[Record]:
     return []
 
 
-def _agree(ours: Record, theirs: Record, wrapper: str | None, name: str) -> bool:
+def _agree(
+    ours: Record, theirs: Record, wrapper: str | None, name: str, watch: Watch | None
+) -> bool:
     mine, other = _value(ours, wrapper, name), _value(theirs, wrapper, name)
+    if watch is not None and mine != other and isinstance(mine, str) and isinstance(other, str):
+        watch.compared[mine, other] = None
     if mine == other or (name == "systemID" and _derived(mine) and _derived(other)):
         return True
     return not (mine or other)

@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from gateway.model import Loss, Outcome
 from gateway.record import Record
+
+
+class Watch:
+    """Notes what a translation did with values, for `gateway.translate.stencil`.
+
+    `derived`: ids that were made, and from which names. `compared`: pairs of values that
+    were found to differ.
+    """
+
+    __slots__ = ("compared", "derived")
+
+    def __init__(self) -> None:
+        self.derived: dict[str, str] = {}
+        self.compared: dict[tuple[str, str], None] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +36,7 @@ class Facts:
     system: str
     now: datetime
     sender_orgnr: str
+    watch: Watch | None = field(default=None, compare=False, repr=False)
 
 
 class Scope:
