@@ -134,6 +134,14 @@ def _limit(data: bytes) -> bytes:
 
 def _out(mapping: Mapping) -> Work:
     def work(data: bytes) -> bytes:
+        letter = Melding(etree.fromstring(data), _CONTENTS)  # type: ignore[arg-type]
+        return to_arkivmelding(letter, _FACTS, mapping).xml
+
+    return work
+
+
+def _out_whole(mapping: Mapping) -> Work:
+    def work(data: bytes) -> bytes:
         root = etree.fromstring(data)
         for node in root.iter("base64"):
             if node.get("ref") is None:
@@ -167,7 +175,7 @@ def measure() -> dict[str, dict[str, float]]:
         mapping = load_mapping(profile)
         name = f"{profile} to arkivmelding"
         result[name] = _compare(_out(mapping), letter)
-        result[f"{name}, 20 KB"] = _compare(_out(mapping), whole)
+        result[f"{name}, 20 KB"] = _compare(_out_whole(mapping), whole)
         out = _out(load_mapping(profile))
         result[f"{profile} to EDU"] = _compare(_back(mapping), lambda n, out=out: out(letter(n)))
         result[f"{name}, new forms"] = _compare(
