@@ -1,12 +1,13 @@
-"""Content in a folder: a `Spool` for commands, simulators and tests.
+"""Spools for commands, simulators and tests: content in a folder, or not kept at all.
 
-The gateway's own spool is in `gateway.store`; this one knows no database.
+The gateway's own spool is in `gateway.store`; these know no database.
 """
 
 from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import os
 import uuid
 from collections.abc import Iterable
@@ -87,3 +88,39 @@ class _FileWriter:
     def discard(self) -> None:
         self._file.close()
         self._part.unlink(missing_ok=True)
+
+
+class Checksum:
+    """Size and SHA-256 of bytes that are not kept; writer and content in one."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._hash = hashlib.sha256()
+
+    def write(self, data: bytes, /) -> int:
+        self.size += len(data)
+        self._hash.update(data)
+        return len(data)
+
+    def commit(self) -> Checksum:
+        return self
+
+    def discard(self) -> None:
+        pass
+
+    @property
+    def sha256(self) -> str:
+        return self._hash.hexdigest()
+
+    def open(self) -> BinaryIO:
+        raise io.UnsupportedOperation("only the checksum was kept")
+
+
+class ChecksumSpool:
+    """For reading without storing."""
+
+    def create(self) -> Checksum:
+        return Checksum()
+
+    def release(self, contents: Iterable[Content], /) -> None:
+        """Nothing was kept."""

@@ -7,11 +7,9 @@ same folder), packages of the network (``sbd.zip``) and plain or ASiC-E zips.
 
 from __future__ import annotations
 
-import hashlib
-import io
 import os
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -38,7 +36,7 @@ from gateway.errors import GatewayError, TranslationImpossible
 from gateway.model import Content, Envelope
 from gateway.package import Identity, open_package
 from gateway.record import Record
-from gateway.spool import FolderSpool
+from gateway.spool import Checksum, ChecksumSpool, FolderSpool
 from gateway.translate import Facts, to_arkivmelding
 from gateway.translate import Mapping as Translation
 
@@ -53,6 +51,8 @@ _ROOTS = {
     "AppReceiptType": MELDING,
     "arkivmelding": ARKIVMELDING,
 }
+UNFINISHED = ".part"
+"""How the names of files end that the tap, or `translate`, is still writing."""
 _BESIDE = {FILENAME, "sbd.json", "manifest.xml", "mimetype"}
 _CHUNK = 256 * 1024
 _MOST_XML = 100_000
@@ -76,7 +76,8 @@ def find_sources(root: Path) -> Iterator[Source]:
         return
     for folder, subfolders, files in os.walk(root):
         subfolders.sort()
-        yield from _in_folder(root, Path(folder), sorted(files))
+        complete = sorted(name for name in files if not name.endswith(UNFINISHED))
+        yield from _in_folder(root, Path(folder), complete)
 
 
 def _in_folder(root: Path, folder: Path, files: list[str]) -> Iterator[Source]:
@@ -115,42 +116,6 @@ def _root_name(head: bytes) -> str | None:
     with suppress(expat.ExpatError, ValueError):  # cut off, or no XML: what was found decides
         parser.Parse(head, False)
     return found[0].rpartition(":")[2] if found else None
-
-
-class _Checksum:
-    """Size and SHA-256 of bytes that are not kept."""
-
-    def __init__(self) -> None:
-        self.size = 0
-        self._hash = hashlib.sha256()
-
-    def write(self, data: bytes, /) -> int:
-        self.size += len(data)
-        self._hash.update(data)
-        return len(data)
-
-    def commit(self) -> _Checksum:
-        return self
-
-    def discard(self) -> None:
-        pass
-
-    @property
-    def sha256(self) -> str:
-        return self._hash.hexdigest()
-
-    def open(self) -> BinaryIO:
-        raise io.UnsupportedOperation("only the checksum was kept")
-
-
-class _ChecksumSpool:
-    """A `Spool` for reading without storing."""
-
-    def create(self) -> _Checksum:
-        return _Checksum()
-
-    def release(self, contents: Iterable[Content], /) -> None:
-        pass
 
 
 @dataclass(slots=True)
@@ -346,10 +311,10 @@ def _payload(source: Source, file: BinaryIO) -> tuple[Envelope | None, Payload]:
     head = file.read(64 * 1024)
     file.seek(0)
     if _root_name(head) == "Envelope":
-        request = read_request(chunks, _ChecksumSpool())
+        request = read_request(chunks, ChecksumSpool())
         envelope, payload = request.envelope, request.payload
     else:
-        envelope, payload = None, read_payload(chunks, _ChecksumSpool())
+        envelope, payload = None, read_payload(chunks, ChecksumSpool())
     if payload.kind in (PayloadKind.BROKEN, PayloadKind.UNKNOWN):
         raise TranslationImpossible(f"{source.name}: {payload.problem}")
     return envelope, payload
@@ -364,8 +329,8 @@ def _zip(source: Source) -> Iterator[zipfile.ZipFile]:
         raise GatewayError(f"{source.name}: not a readable zip: {trouble}") from trouble
 
 
-def _measured(stream: IO[bytes]) -> _Checksum:
-    found = _Checksum()
+def _measured(stream: IO[bytes]) -> Checksum:
+    found = Checksum()
     while chunk := stream.read(_CHUNK):
         found.write(chunk)
     return found

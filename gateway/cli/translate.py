@@ -23,46 +23,13 @@ from gateway.edu.payload import Payload, PayloadKind, read_payload
 from gateway.edu.reader import read_request
 from gateway.edu.write import melding_payload
 from gateway.errors import ConfigurationError, GatewayError, TranslationImpossible
-from gateway.model import Content, Document, Envelope, Loss
+from gateway.model import Document, Envelope, Loss
+from gateway.spool import ChecksumSpool
 from gateway.translate import Facts, load_mapping, to_arkivmelding, to_melding
 from gateway.translate import Mapping as Translation
 
 _CHUNK = 64 * 1024
 _EDU, _ARKIVMELDING = "edu", "arkivmelding"
-
-
-class _Counted:
-    """Content that was read and not kept: only the metadata are translated."""
-
-    def __init__(self) -> None:
-        self.size = 0
-        self._hash = hashlib.sha256()
-
-    def write(self, data: bytes, /) -> int:
-        self.size += len(data)
-        self._hash.update(data)
-        return len(data)
-
-    def commit(self) -> _Counted:
-        return self
-
-    def discard(self) -> None:
-        self.size = 0
-
-    @property
-    def sha256(self) -> str:
-        return self._hash.hexdigest()
-
-    def open(self) -> BinaryIO:
-        raise TypeError("the document was not kept")
-
-
-class _CountingSpool:
-    def create(self) -> _Counted:
-        return _Counted()
-
-    def release(self, contents: Iterable[Content]) -> None:
-        """Nothing was kept."""
 
 
 @dataclass(frozen=True)
@@ -301,10 +268,10 @@ class _Rejoined:
 def _to_arkivmelding(root: str | None, chunks: Iterator[bytes], settings: _Settings) -> _Result:
     envelope: Envelope | None = None
     if root is not None and root.rpartition("}")[2] == "Envelope":
-        request = read_request(chunks, _CountingSpool())
+        request = read_request(chunks, ChecksumSpool())
         envelope, payload = request.envelope, request.payload
     else:
-        payload = read_payload(chunks, _CountingSpool())
+        payload = read_payload(chunks, ChecksumSpool())
     if payload.kind is not PayloadKind.MELDING or payload.melding is None:
         raise TranslationImpossible(peer_text=_not_a_letter(payload))
     stated = envelope.conversation_id if envelope is not None else None
