@@ -35,18 +35,23 @@ def new_client(
     `ca_file` holds further trusted authorities as PEM. Redirects are not followed: none
     of the services redirects, and a bearer token must not wander.
     """
-    context = ssl.create_default_context()
-    context.load_verify_locations(certifi.where())
-    if ca_file is not None:
-        context.load_verify_locations(ca_file)
     return httpx.Client(
-        verify=context,
+        verify=tls_context(ca_file),
         timeout=timeout,
         headers={"User-Agent": USER_AGENT},
         follow_redirects=False,
         limits=httpx.Limits(max_connections=connections, max_keepalive_connections=10),
         mounts=dict.fromkeys(_LOOPBACK),
     )
+
+
+def tls_context(ca_file: Path | None = None) -> ssl.SSLContext:
+    """Trusts the system's and Mozilla's authorities, and those in `ca_file` (PEM)."""
+    context = ssl.create_default_context()
+    context.load_verify_locations(certifi.where())
+    if ca_file is not None:
+        context.load_verify_locations(ca_file)
+    return context
 
 
 @dataclass(frozen=True, slots=True)

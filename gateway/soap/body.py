@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from typing import BinaryIO, cast
 
+from gateway.edu.layer import eight_bit
 from gateway.edu.limits import Limits
 from gateway.errors import RequestRefused
 
@@ -27,6 +28,15 @@ def body_chunks(environ: Mapping[str, object], limits: Limits) -> Iterator[bytes
     if encoding in ("gzip", "x-gzip"):
         return _inflated(raw, limits)
     raise RequestRefused("ContentEncoding", f"the content encoding {encoding!r} is not supported")
+
+
+def stated_charset(parameters: str) -> str | None:
+    """The 8-bit charset among the parameters of a content type; see `RequestReader`."""
+    for parameter in parameters.split(";"):
+        name, _, value = parameter.partition("=")
+        if name.strip().lower() == "charset":
+            return eight_bit(value.strip())
+    return None
 
 
 def _raw_chunks(environ: Mapping[str, object]) -> Iterator[bytes]:

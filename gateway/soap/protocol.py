@@ -18,12 +18,12 @@ from lxml import etree  # noqa: E402
 from spyne.model.fault import Fault  # noqa: E402
 from spyne.protocol.soap import Soap11, Soap12  # noqa: E402
 
-from gateway.edu.layer import eight_bit, local_name  # noqa: E402
+from gateway.edu.layer import local_name  # noqa: E402
 from gateway.edu.limits import Limits  # noqa: E402
 from gateway.edu.reader import SOAP_11, SOAP_12, RequestReader  # noqa: E402
 from gateway.errors import RequestRefused  # noqa: E402
 from gateway.ports import Spool  # noqa: E402
-from gateway.soap.body import body_chunks  # noqa: E402
+from gateway.soap.body import body_chunks, stated_charset  # noqa: E402
 from gateway.soap.exchange import UNKNOWN_OPERATION, CallFailed, Exchange  # noqa: E402
 
 EXCHANGE = "edu_gateway.exchange"
@@ -71,7 +71,7 @@ class StreamedSoapIn(Soap11):
                     f"send text/xml or application/soap+xml, not {media_type[:80]}",
                     HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
                 )
-            reader = RequestReader(self._spool, self._limits, _charset(parameters))
+            reader = RequestReader(self._spool, self._limits, stated_charset(parameters))
             request = exchange.read(reader, lambda: body_chunks(environ, self._limits))
             if request.soap_version == "1.2" and media_type == "text/xml":
                 raise exchange.fail(
@@ -150,14 +150,6 @@ def _add_detail(parent: etree._Element, inst: Any) -> None:
     detail = etree.SubElement(parent, f"{{{_DETAIL}}}error", nsmap={None: _DETAIL})
     detail.set("name", failed.name)
     detail.set("id", failed.error_id)
-
-
-def _charset(parameters: str) -> str | None:
-    for parameter in parameters.split(";"):
-        name, _, value = parameter.partition("=")
-        if name.strip().lower() == "charset":
-            return eight_bit(value.strip())
-    return None
 
 
 def _check_headers(root: etree._Element, exchange: Exchange) -> None:
