@@ -17,6 +17,7 @@ _COMMANDS = {
     "package": "gateway.cli.package",
     "keystore": "gateway.cli.keystore",
     "compare": "gateway.cli.compare",
+    "tap": "gateway.cli.tap",
     "config": "gateway.cli.config",
     "messages": "gateway.cli.messages",
     "simulate": "gateway.cli.simulate",

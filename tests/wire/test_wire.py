@@ -12,12 +12,13 @@ from lxml import etree
 from wire_cases import SOAP, Target, build, load_cases, words
 
 CASES = load_cases()
+CLIENT = httpx.Client(timeout=60, limits=httpx.Limits(max_keepalive_connections=0))
 
 
 def post(target: Target, case: dict[str, Any], meaning: dict[str, str], payload: Any) -> Any:
     request = build(case, meaning, payload)
     url = target.url + request.path_suffix
-    return httpx.post(url, content=request.body, headers=request.headers, timeout=60)
+    return CLIENT.post(url, content=request.body, headers=request.headers)
 
 
 def parsed(response: httpx.Response) -> tuple[etree._Element, str]:
