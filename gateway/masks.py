@@ -125,10 +125,11 @@ def mask_request(request: SoapRequest, masks: Masks) -> bytes:
     inner: etree._Element | None = None
     if melding is not None:
         inner = deepcopy(melding.root)
+        documents = [(it, _document(it, melding, masks)) for it in inner.iter("{*}base64")]
         masks.tree(inner)
-        for element in inner.iter("{*}base64"):
-            element.text = _document(element, melding, masks)
+        for element, text in documents:
             element.attrib.clear()
+            element.text = text
     elif receipt is not None:
         inner = etree.fromstring(write_receipt(receipt))
         masks.tree(inner)

@@ -23,7 +23,9 @@ from gateway.tap.observer import Head
 
 log = logging.getLogger(__name__)
 
-_IN_MEMORY = 1 << 20
+_IN_MEMORY = 1 << 16
+_WHO = (401, 407)
+_OTHER = "other calls"
 _NO_HEAD = Head("", ())
 
 
@@ -84,7 +86,7 @@ class Recorder:
         counts: Counts,
         *,
         backlog: int = 64 << 20,
-        waiting: int = 1000,
+        waiting: int = 500,
         new_body: Callable[[], IO[bytes]] = temporary_body,
     ) -> None:
         self.counts = counts
@@ -194,7 +196,7 @@ class _Recorded:
 
     def finished(self) -> None:
         self._exchange.ended = datetime.now(UTC)
-        self._recorder.tell(self._finish)
+        self._recorder.tell(self._finish if self._exchange.status not in _WHO else self._pass)
 
     def broken_off(self) -> None:
         self._problem = self._problem or "the call was broken off"
@@ -210,6 +212,11 @@ class _Recorded:
                 body.write(piece)
             except OSError as trouble:
                 self._problem = trouble.strerror or type(trouble).__name__
+
+    def _pass(self) -> None:
+        """Asked who it was, the caller says the same again."""
+        self._exchange.close()
+        self._recorder.counts.add(_OTHER)
 
     def _finish(self) -> None:
         if self._problem is None:
@@ -231,4 +238,4 @@ class _Passed:
     def broken_off(self) -> None: ...
 
     def finished(self) -> None:
-        self._counts.add("other calls")
+        self._counts.add(_OTHER)

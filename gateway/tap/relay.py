@@ -13,6 +13,8 @@ import asyncio
 import logging
 import socket
 import ssl
+import struct
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +29,7 @@ _CONNECT = 30.0
 _TICK = 0.02
 _LINGER = 5.0
 """Seconds in which a client that is still sending may read the answer it already has."""
+_AT_ONCE = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 _UNREACHABLE = b"The endpoint behind the tap could not be reached.\n"
 _BAD_GATEWAY = (
     b"HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/plain; charset=utf-8\r\n"
@@ -172,18 +175,13 @@ class _Connection:
             self.close()
 
     def lost(self, end: _End, trouble: Exception | None) -> None:
-        if end is self.client:
-            if not self.server.connected:
-                self._connecting.cancel()
-            elif trouble is None:
-                self.server.transport.close()
-            else:
-                self.server.transport.abort()
-        elif not self.client.gone:
-            if trouble is None or end.ended:
-                self._linger()
-            else:
-                self.client.transport.abort()
+        if end is self.server:
+            if not self.client.gone:
+                self._linger() if trouble is None or end.ended else self.client.reset()
+        elif not self.server.connected:
+            self._connecting.cancel()
+        elif not self.server.gone:
+            self.server.transport.close() if trouble is None else self.server.reset()
         if self.client.gone and (self.server.gone or not self.server.connected):
             self.watcher.closed()
             self._forget(self)
@@ -263,6 +261,12 @@ class _End(asyncio.Protocol):
     def resume_writing(self) -> None:
         if self.peer is not None:
             self.peer.transport.resume_reading()
+
+    def reset(self) -> None:
+        """Close so that it cannot be taken for an end."""
+        sock = self.transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+        self.transport.abort()
 
     def half_close(self) -> None:
         if not self.transport.is_closing() and self.transport.can_write_eof():

@@ -20,6 +20,11 @@ from gateway.archives.soap import SoapArchive
 from gateway.errors import ArchiveFault, ArchiveUnreachable, ConfigurationError
 from gateway.model import OK
 from gateway.ports import Delivery
+from gateway.tap.recorder import Counts
+from gateway.tap.recording import Recording
+from gateway.tap.relay import Target
+from gateway.tap.tap import Tap
+from gateway.translate import load_mapping
 
 LETTER = Delivery(ENVELOPE, make_melding(b"x" * 3_000_000))
 
@@ -167,6 +172,22 @@ def test_connection_that_lost_its_login_is_authenticated_once_more() -> None:
         assert _windows(guarded.url, "ntlm").put_message(LETTER) == OK
     assert guarded.letters == 1
     assert guarded.refused > 4_000_000
+
+
+@pytest.mark.parametrize("forget", [0, 1])
+@pytest.mark.parametrize(("auth", "scheme"), [("ntlm", "NTLM"), ("negotiate", "Negotiate")])
+def test_a_tap_in_between_changes_nothing(
+    auth: str, scheme: str, forget: int, tmp_path: Path
+) -> None:
+    recording, counts = Recording(tmp_path / "record", load_mapping(), "p360"), Counts()
+    with Guarded(scheme, forget=forget) as guarded:
+        tap = Tap("127.0.0.1", 0, Target("127.0.0.1", guarded.port), recording, counts)
+        tap.start()
+        assert _windows(f"http://127.0.0.1:{tap.port}/edu", auth).put_message(LETTER) == OK
+        tap.stop(10)
+    assert guarded.principals == {"SAK\\arkiv"}
+    assert guarded.letters == 1
+    assert len(list((tmp_path / "record" / "letters").iterdir())) == counts["recorded"] == 1
 
 
 def test_connection_that_always_loses_its_login_ends_in_a_fault() -> None:

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -30,8 +31,16 @@ from tap_world import (
 )
 
 from gateway.cli.compare import command as compare
+from gateway.cli.tap import command as tap_command
 from gateway.cli.translate import command as translate
+from gateway.http import tls_context
 from gateway.model import AppReceipt, ReceiptType, StatusMessage
+from gateway.simulators.network import Network
+from gateway.tap.recorder import Counts
+from gateway.tap.recording import Recording
+from gateway.tap.relay import Target
+from gateway.tap.tap import Tap
+from gateway.translate import load_mapping
 
 
 def receive(connection: socket.socket, until: bytes = b"\r\n\r\n") -> bytes:
@@ -198,6 +207,67 @@ def test_requests_sent_before_the_answers_came(tmp_path: Path) -> None:
         "true",
         "false",
     ]
+
+
+def refusing(connection: socket.socket) -> None:
+    """Has seen enough after the head, and says so while the caller still sends."""
+    receive(connection)
+    connection.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nnei")
+    connection.shutdown(socket.SHUT_WR)
+    while connection.recv(65536):
+        pass
+    connection.close()
+
+
+def test_a_refusal_before_everything_is_sent_arrives(tmp_path: Path) -> None:
+    with raw_server(refusing) as port, tapped(port, tmp_path / "record") as tap:
+        with half_a_letter(tap.port) as client:
+            assert receive(client, b"nei").endswith(b"\r\n\r\nnei")
+    assert tap.counts["not recorded (the call was broken off)"] == 1
+
+
+def breaking_off(connection: socket.socket) -> None:
+    receive(connection)
+    connection.sendall(b"HTTP/1.1 200 OK\r\n\r\nhalvt")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()  # a reset
+
+
+def test_an_answer_that_breaks_off_does_not_look_whole(tmp_path: Path) -> None:
+    with raw_server(breaking_off) as port, tapped(port, tmp_path / "record") as tap:
+        with socket.create_connection(("127.0.0.1", tap.port)) as client:
+            client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+            with pytest.raises(ConnectionResetError):
+                receive(client, b"never")
+    assert tap.counts["recorded"] == 0
+
+
+def test_an_endpoint_with_https(tmp_path: Path) -> None:
+    record = tmp_path / "record"
+    with Network(tmp_path / "network", tls=True) as network:
+        recording, counts = Recording(record, load_mapping(), "p360"), Counts()
+        target = Target.of(network.url, tls_context(network.ca_file))
+        tap = Tap("127.0.0.1", 0, target, recording, counts)
+        tap.start()
+        with httpx.Client(verify=tls_context(network.ca_file)) as client:
+            for headers in ({}, {"Connection": "close"}):
+                for path, body in (("/_sim/clock", None), ("/authentication/x", b"x" * 2_000_000)):
+                    method = "GET" if body is None else "POST"
+                    answers = [
+                        client.request(method, base + path, content=body, headers=headers)
+                        for base in (network.url, f"http://127.0.0.1:{tap.port}")
+                    ]
+                    assert answers[0].status_code == answers[1].status_code
+                    assert answers[0].content == answers[1].content
+        tap.stop(10)
+    assert (counts["recorded"], counts["other calls"]) == (2, 2)
+
+
+@pytest.mark.parametrize("to", ["ftp://arkiv", "arkiv:80", "http://", "http://arkiv:hus"])
+def test_an_address_that_is_none_is_refused(to: str, tmp_path: Path) -> None:
+    run = CliRunner().invoke(tap_command, ["--listen", "0", "--to", to, "--record", str(tmp_path)])
+    assert run.exit_code == 2
+    assert to in run.output
 
 
 def echoing(connection: socket.socket) -> None:
