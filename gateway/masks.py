@@ -68,7 +68,10 @@ class Masks:
         return f"Maskert dokument {self._sign(sha256)}\n".encode()
 
     def tree(self, root: etree._Element) -> None:
-        """Mask every text and attribute under `root`; comments and instructions go."""
+        """Mask every text and attribute under `root`; comments and instructions go.
+
+        What our reader has noted on a ``base64`` stays (see `gateway.model.Melding`).
+        """
         etree.strip_tags(root, etree.Comment, etree.ProcessingInstruction)
         for element in root.iter(etree.Element):
             name = local_name(str(element.tag))
@@ -77,7 +80,8 @@ class Masks:
             if element.tail and element.tail.strip():
                 element.tail = self.text("", element.tail)
             for attribute, value in element.attrib.items():
-                if not str(attribute).startswith(_XSI):
+                noted = name == "base64" and attribute in (CONTENT_REF, CONTENT_PROBLEM)
+                if not noted and not str(attribute).startswith(_XSI):
                     kind = f"@{local_name(str(attribute))}"
                     element.set(attribute, self.text(kind, str(value)))
 
@@ -125,11 +129,10 @@ def mask_request(request: SoapRequest, masks: Masks) -> bytes:
     inner: etree._Element | None = None
     if melding is not None:
         inner = deepcopy(melding.root)
-        documents = [(it, _document(it, melding, masks)) for it in inner.iter("{*}base64")]
         masks.tree(inner)
-        for element, text in documents:
+        for element in inner.iter("{*}base64"):
+            element.text = _document(element, melding, masks)
             element.attrib.clear()
-            element.text = text
     elif receipt is not None:
         inner = etree.fromstring(write_receipt(receipt))
         masks.tree(inner)

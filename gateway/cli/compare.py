@@ -24,6 +24,7 @@ from gateway.cli.compare_sources import (
     Source,
     find_sources,
 )
+from gateway.cli.mask_key import read_masks
 from gateway.cli.passwords import keystore_password, password_file
 from gateway.compare import SAME, Names, RuleBook, build_names, load_rules
 from gateway.compare.summary import Summary, unused_rules
@@ -93,6 +94,14 @@ def _switch(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -
     help="PKCS12 or PEM that opens packages; repeat it for the previous one.",
 )
 @password_file
+@click.option(
+    "--mask-key-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Mask one side as the tap has masked the other; the key that it was given.",
+)
+@click.option(
+    "--mask-side", type=click.Choice(["left", "right"]), default="left", show_default=True
+)
 def run(
     left: Path,
     right: str,
@@ -105,6 +114,8 @@ def run(
     metadata_only: bool,
     keystores: tuple[Path, ...],
     password_file: Path | None,
+    mask_key_file: Path | None,
+    mask_side: str,
 ) -> None:
     """Compare two folders, or a folder with our translation of it.
 
@@ -114,6 +125,7 @@ def run(
     try:
         book = read_rules(rules_file)
         translation = load_mapping(profile, mappings, switches)
+        masks = read_masks(mask_key_file)
         names = standard_names()
         identities = tuple(
             load_keystore(path, keystore_password(password_file)) for path in keystores
@@ -130,6 +142,9 @@ def run(
         "identities": identities,
     }
     one, other, how = _sides(left, right, reader, translation)
+    if masks is not None:
+        (one if mask_side == "left" else other).reader.masks = masks
+        how += f"; {mask_side} is masked"
     click.echo(how, err=True)
     work = Run(out, book, names)
     began = time.perf_counter()

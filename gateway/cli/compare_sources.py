@@ -33,7 +33,14 @@ from gateway.edu.noark4 import read_noark4
 from gateway.edu.payload import Payload, PayloadKind, read_payload
 from gateway.edu.reader import read_request
 from gateway.errors import GatewayError, TranslationImpossible
-from gateway.model import Content, Envelope
+from gateway.masks import Masks
+from gateway.model import (
+    AppReceipt,
+    Content,
+    Envelope,
+    Melding,
+    StatusMessage,
+)
 from gateway.package import Identity, open_package
 from gateway.record import Record
 from gateway.spool import Checksum, ChecksumSpool, FolderSpool
@@ -123,8 +130,9 @@ class LetterReader:
     """Turns sources into letters; one side of a comparison.
 
     With `translation` a Melding becomes the arkivmelding that we would send, at the time
-    `now`. `metadata_only`: documents are not looked at, nor required. Raises leaves of
-    `GatewayError` for what cannot be read.
+    `now`. `metadata_only`: documents are not looked at, nor required. With `masks` letters
+    are read as if they had been recorded masked. Raises leaves of `GatewayError` for what
+    cannot be read.
     """
 
     names: Names
@@ -137,6 +145,7 @@ class LetterReader:
     identities: tuple[Identity, ...] = ()
     sender: str = "000000000"
     keep_xml: bool = True
+    masks: Masks | None = None
     _folder: TemporaryDirectory[str] | None = field(default=None)
 
     def read(self, source: Source) -> Letter:
@@ -162,7 +171,7 @@ class LetterReader:
             return Letter(
                 source.name,
                 "kvittering",
-                from_receipt(payload.receipt),
+                from_receipt(self._masked_receipt(payload.receipt)),
                 conversation,
                 self._dialect(source, None),
                 size=size,
@@ -170,6 +179,10 @@ class LetterReader:
         if payload.melding is None:
             raise GatewayError(f"{source.name}: {payload.problem or 'the payload is empty'}")
         melding = payload.melding
+        if self.masks is not None:
+            self.masks.tree(melding.root)
+            contents = {ref: self._masked(it) for ref, it in melding.contents.items()}
+            melding = Melding(melding.root, contents)
         raw, files = read_noark4(melding.root, self.schemas.edu_schema)
         plain = from_melding(raw, files, melding.contents, with_contents=not self.metadata_only)
         dialect = self._dialect(source, self.book.dialect_of(plain))
@@ -251,7 +264,7 @@ class LetterReader:
         size = source.path.stat().st_size
         sbd = opened.sbd
         if sbd.receipt is not None:
-            record = from_receipt(sbd.receipt)
+            record = from_receipt(self._masked_receipt(sbd.receipt))
             dialect = self._dialect(source, None)
             return Letter(
                 source.name, "kvittering", record, sbd.conversation_id, dialect, size=size
@@ -279,6 +292,12 @@ class LetterReader:
         size: int,
         sent: Record | None = None,
     ) -> Letter:
+        if self.masks is not None and sent is None:  # else it is made of a masked letter
+            self.masks.tree(root)
+            documents = documents and {
+                self.masks.text("referanseDokumentfil", name): self._masked(content)
+                for name, content in documents.items()
+            }
         record = from_arkivmelding(read_noark5(root, self.schemas.am_schema), documents, self.names)
         return Letter(
             source.name,
@@ -291,6 +310,18 @@ class LetterReader:
             self._xml(root),
             sent,
         )
+
+    def _masked(self, content: Content) -> Content:
+        assert self.masks is not None
+        mask = Checksum()
+        mask.write(self.masks.content(content.sha256))
+        return mask
+
+    def _masked_receipt(self, receipt: AppReceipt) -> AppReceipt:
+        if self.masks is None:
+            return receipt
+        texts = [(it.code, self.masks.text("text", it.text)) for it in receipt.messages]
+        return AppReceipt(receipt.type, tuple(StatusMessage(*it) for it in texts))
 
     def _dialect(self, source: Source, by_marks: str | None) -> str | None:
         """As told; else by the name of a folder on the way; else by marks in the letter."""

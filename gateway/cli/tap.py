@@ -9,10 +9,9 @@ import click
 import httpx
 
 from gateway.cli.logs import log_to_stderr, stop_asked
+from gateway.cli.mask_key import read_masks
 from gateway.errors import ConfigurationError
 from gateway.http import new_client, tls_context
-from gateway.masks import Masks, load_masks
-from gateway.resources import data_folder
 from gateway.tap.mirror import Mirror
 from gateway.tap.recorder import Counts
 from gateway.tap.recording import Recording
@@ -88,7 +87,7 @@ def command(
     counts = Counts()
     try:
         target = Target.of(to, tls_context(ca_file))
-        recording = Recording(folder, load_mapping(profile), system, _masks(mask_key_file))
+        recording = Recording(folder, load_mapping(profile), system, read_masks(mask_key_file))
     except ConfigurationError as error:
         raise click.UsageError(error.detail) from error
     except OSError as error:
@@ -109,10 +108,3 @@ def command(
     tap.stop()
     client.close()
     click.echo(f"since the start: {counts}")
-
-
-def _masks(key_file: Path | None) -> Masks | None:
-    if key_file is None:
-        return None
-    fields = data_folder("mappings") / "masking.toml"
-    return load_masks(fields.read_text(encoding="utf-8"), key_file.read_bytes().strip())

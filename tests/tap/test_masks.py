@@ -171,45 +171,65 @@ def test_a_document_that_cannot_be_used_still_cannot(text: str) -> None:
 
 # --- through the tap --------------------------------------------------------------------
 
-PERSONAL = (
-    "Nordmann", "nordmann", "Solveien", "Klage", "nabovarsel", "rensk", "Hemmelig", "1470",
-)  # fmt: skip
+PERSONAL = ("Nordmann", "nordmann", "Solveien", "Klage", "nabovarsel", "rensk", "Hemmelig", "1470")
 ANSWER = AppReceipt(
     ReceiptType.ERROR, (StatusMessage("Unknown", "Filen Klage fra Kari.pdf er for stor"),)
 )
+RECEIPT = (
+    '<AppReceipt type="ERROR" xmlns="http://www.arkivverket.no/Noark/Exchange/types">'
+    '<message code="x" xmlns=""><text>Kari Nordmann finnes ikke</text></message></AppReceipt>'
+)
 
 
-def record_masked(folder: Path, key: Masks) -> None:
-    receipt = (
-        '<AppReceipt type="ERROR" xmlns="http://www.arkivverket.no/Noark/Exchange/types">'
-        '<message code="x" xmlns=""><text>Kari Nordmann finnes ikke</text></message></AppReceipt>'
-    )
+def record(folder: Path, masks: Masks | None) -> Path:
+    """Three letters, a receipt, and two requests that are neither; the recording's folder."""
     with endpoint(folder / "spool", Intake(lambda payload: ANSWER)) as port:
-        with tapped(port, folder / "record", masks=key) as tap:
-            for number in range(3):
-                letter = put(melding(b"Hemmelig" * (number + 1)), f"c-{number}")
+        with tapped(port, folder / "record", masks=masks) as tap:
+            for number in range(1, 4):
+                letter = put(melding(b"Hemmelig" * number), f"c-{number}")
                 httpx.post(url(tap.port), content=letter, headers=XML)
-            httpx.post(url(tap.port), content=put(receipt, "c-0"), headers=XML)
-            httpx.post(url(tap.port), content=put("<rot>Kari Nordmann</rot>"), headers=XML)
-            httpx.post(url(tap.port), content=b"Kari Nordmann", headers=XML)
+            for body in (put(RECEIPT, "c-1"), put("<rot>Kari Nordmann</rot>"), b"Kari Nordmann"):
+                httpx.post(url(tap.port), content=body, headers=XML)
     assert tap.counts["recorded"] == 6
+    assert len(files(folder / "record" / "letters")) == 3
+    assert len(files(folder / "record" / "receipts")) == 1
+    return folder / "record"
 
 
-def test_nothing_personal_in_a_masked_recording_and_compare_reads_it(tmp_path: Path) -> None:
-    for one, key in (("a", KEY), ("b", KEY), ("c", b"en helt annen nokkel")):
-        record_masked(tmp_path / one, masks(key))
-    record = tmp_path / "a" / "record"
-    assert len(files(record / "letters")) == 3
-    assert len(files(record / "receipts")) == 1
-    for path in files(record):
-        text = (record / path).read_text("utf-8")
+def compared(tmp_path: Path, left: Path, right: Path, *options: str | Path) -> str:
+    arguments = ["--left", left, "--right", right, "--out", tmp_path / "out", *options]
+    return CliRunner().invoke(compare, ["run", *map(str, arguments)]).output
+
+
+def test_nothing_personal_in_a_masked_recording(tmp_path: Path) -> None:
+    recording = record(tmp_path, masks())
+    for path in files(recording):
+        text = (recording / path).read_text("utf-8")
         assert not [word for word in PERSONAL if word in text], path
-    arguments = ["--left", str(record / "letters"), "--out", str(tmp_path / "out")]
-    for other, differing in (("b", 0), ("c", 3)):
-        right = str(tmp_path / other / "record" / "letters")
-        run = CliRunner().invoke(compare, ["run", *arguments, "--right", right])
-        assert f"{differing} different   0 failed" in run.output, run.output
-    left, right = str(record / "translated"), str(record / "letters")
-    run = CliRunner().invoke(compare, ["run", "--left", left, "--right", right, *arguments[2:]])
-    assert "3 messages" in run.output
-    assert "0 different   0 failed" in run.output, run.output
+
+
+def test_masked_recordings_compare_with_each_other_by_key(tmp_path: Path) -> None:
+    one, same = record(tmp_path / "a", masks()), record(tmp_path / "b", masks())
+    other = record(tmp_path / "c", masks(b"en helt annen nokkel"))
+    for kind, count in (("letters", 3), ("receipts", 1)):
+        alike = compared(tmp_path, one / kind, same / kind)
+        assert f"{count} equal   0 explained   0 different   0 failed" in alike, alike
+        unlike = compared(tmp_path, one / kind, other / kind)
+        assert f"0 explained   {count} different   0 failed" in unlike, unlike
+    again = compared(tmp_path, one / "translated", one / "letters")
+    assert "3 messages" in again
+    assert "0 different   0 failed" in again, again
+
+
+@pytest.mark.parametrize("kind", ["letters", "receipts", "translated"])
+def test_what_is_not_masked_is_compared_with_the_key(tmp_path: Path, kind: str) -> None:
+    key = tmp_path / "key"
+    key.write_bytes(KEY + b"\n")
+    masked, plain = record(tmp_path / "a", masks()), record(tmp_path / "b", None)
+    right = masked / ("letters" if kind == "translated" else kind)
+    assert " 0 different" not in compared(tmp_path, plain / kind, right)
+    with_key = compared(tmp_path, plain / kind, right, "--mask-key-file", key)
+    assert "0 different   0 failed" in with_key, with_key
+    assert "left is masked" in with_key
+    turned = compared(tmp_path, right, plain / kind, "--mask-key-file", key, "--mask-side", "right")
+    assert "0 different   0 failed" in turned, turned

@@ -69,6 +69,30 @@ def test_differences_of_masked_recordings_name_nobody(tmp_path: Path) -> None:
     assert "Nordmann" not in (record / "mirror.jsonl").read_text("utf-8")
 
 
+def test_the_second_is_not_told_who_asked(tmp_path: Path) -> None:
+    heard: list[bytes] = []
+
+    def listen(connection: socket.socket) -> None:
+        heard.append(b"")
+        while letter not in heard[0]:
+            heard[0] += connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+        connection.close()
+
+    letter = put(melding())
+    signed = {**XML, "SOAPAction": '"urn:put"', "Authorization": "Basic x", "Cookie": "x=y"}
+    with endpoint(tmp_path / "a") as first, raw_server(listen) as second, httpx.Client() as client:
+        with tapped(first, tmp_path / "record", mirror=mirror_to(second, client)) as tap:
+            httpx.post(url(tap.port), content=letter, headers=signed)
+    (head, _, body) = heard[0].partition(b"\r\n\r\n")
+    assert body == letter
+    assert head.startswith(b"POST /noarkExchange HTTP/1.1\r\n")
+    names = {line.partition(b":")[0].lower() for line in head.split(b"\r\n")[1:]}
+    assert {b"content-type", b"soapaction", b"content-length"} <= names
+    assert not names & {b"authorization", b"cookie", b"transfer-encoding"}
+    assert tap.counts["mirrored with another answer"] == 1
+
+
 def test_a_second_endpoint_that_is_down_or_hangs_delays_nobody(tmp_path: Path) -> None:
     let_go = threading.Event()
 
