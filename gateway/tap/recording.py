@@ -17,6 +17,7 @@ A file is complete when it has its name; the letter is the last of its call.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import uuid
 from collections.abc import Iterable, Iterator
@@ -35,6 +36,8 @@ from gateway.tap.answers import Answer, read_answer
 from gateway.tap.observer import Head
 from gateway.tap.recorder import Exchange
 from gateway.translate import Facts, Mapping, to_arkivmelding
+
+log = logging.getLogger(__name__)
 
 PUT_MESSAGE = "PutMessageRequest"
 _LETTERS, _RECEIPTS, _TRANSLATED, _LOSSES, _ANSWERS, _REQUESTS = _FOLDERS = (
@@ -145,6 +148,9 @@ class Recording:
             made = to_arkivmelding(melding, facts, self._mapping, sending=False)
         except GatewayError as error:
             return {"translated": False, "reason": error.text}
+        except Exception as error:  # the more reason to keep the letter
+            log.exception("%s could not be translated", name)
+            return {"translated": False, "reason": type(error).__name__}
         self._write(self._folder / _TRANSLATED / f"{name}.xml", [made.xml])
         if made.losses:
             losses = json.dumps([asdict(it) for it in made.losses], ensure_ascii=False, indent=1)

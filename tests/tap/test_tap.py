@@ -124,6 +124,22 @@ def test_packed_and_chunked_letters_are_recorded_readable(tmp_path: Path) -> Non
         assert "Klage på nabovarsel" in path.read_text("utf-8")
 
 
+def test_a_letter_that_our_translation_stumbles_on_is_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stumble(*_: object, **__: object) -> None:
+        raise KeyError("simulated")
+
+    monkeypatch.setattr("gateway.tap.recording.to_arkivmelding", stumble)
+    record = tmp_path / "record"
+    with endpoint(tmp_path / "spool") as port, tapped(port, record) as tap:
+        httpx.post(url(tap.port), content=put(melding()), headers=XML)
+    assert len(files(record / "letters")) == 1
+    assert files(record / "translated") == []
+    (line,) = lines(record / "exchanges.jsonl")
+    assert (line["translated"], line["reason"]) == (False, "KeyError")
+
+
 def test_secrets_of_a_call_are_not_recorded(tmp_path: Path) -> None:
     record = tmp_path / "record"
     with endpoint(tmp_path / "spool") as port, tapped(port, record) as tap:
@@ -223,6 +239,9 @@ def test_a_refusal_before_everything_is_sent_arrives(tmp_path: Path) -> None:
     with raw_server(refusing) as port, tapped(port, tmp_path / "record") as tap:
         with half_a_letter(tap.port) as client:
             assert receive(client, b"nei").endswith(b"\r\n\r\nnei")
+            client.sendall(b"og mer")
+            client.shutdown(socket.SHUT_WR)
+            assert client.recv(1000) == b"", "an end, not a reset that could swallow the answer"
     assert tap.counts["not recorded (the call was broken off)"] == 1
 
 
