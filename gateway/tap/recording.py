@@ -21,7 +21,7 @@ import logging
 import os
 import uuid
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
@@ -40,9 +40,16 @@ from gateway.translate import Facts, Mapping, to_arkivmelding
 log = logging.getLogger(__name__)
 
 PUT_MESSAGE = "PutMessageRequest"
-_LETTERS, _RECEIPTS, _TRANSLATED, _LOSSES, _ANSWERS, _REQUESTS = _FOLDERS = (
-    "letters", "receipts", "translated", "losses", "answers", "requests",
-)  # fmt: skip
+_LETTERS, _RECEIPTS, _TRANSLATED = "letters", "receipts", "translated"
+_LOSSES, _ANSWERS, _REQUESTS = "losses", "answers", "requests"
+_ENDINGS = {
+    _LETTERS: "xml",
+    _RECEIPTS: "xml",
+    _TRANSLATED: "xml",
+    _LOSSES: "json",
+    _ANSWERS: "http",
+    _REQUESTS: "http",
+}
 _LONGEST_ANSWER = 16 << 20
 """Bytes that are read of an answer to know what it says."""
 _UNTOLD = {
@@ -76,14 +83,22 @@ class Recording:
         self._mapping = mapping
         self._system = system
         self._masks = masks
-        for name in _FOLDERS:
+        for name in _ENDINGS:
             (folder / name).mkdir(parents=True, exist_ok=True)
             for unfinished in (folder / name).glob("*.part"):
                 unfinished.unlink()
 
     def record(self, exchange: Exchange) -> Recorded:
-        """Write everything about one call. Raises OSError, and then leaves no letter."""
+        """Write everything about one call. Raises OSError; then nothing of it is left."""
         name = _name(exchange.began)
+        try:
+            return self._record(name, exchange)
+        except BaseException:
+            for kind in _ENDINGS:
+                self._place(kind, name).unlink(missing_ok=True)
+            raise
+
+    def _record(self, name: str, exchange: Exchange) -> Recorded:
         request, problem = _read(exchange)
         envelope = request.envelope if request is not None else None
         line: dict[str, Any] = {
@@ -128,10 +143,10 @@ class Recording:
             letter = [masked]
             request = read_request([masked], ChecksumSpool())
         if request.payload.melding is None:
-            folder, told = _RECEIPTS, {}
+            kind, told = _RECEIPTS, {}
         else:
-            folder, told = _LETTERS, self._translation(name, exchange, request)
-        self._write(self._folder / folder / f"{name}.xml", letter)
+            kind, told = _LETTERS, self._translation(name, exchange, request)
+        self._write(self._place(kind, name), letter)
         return told
 
     def _translation(self, name: str, exchange: Exchange, request: SoapRequest) -> dict[str, Any]:
@@ -151,10 +166,10 @@ class Recording:
         except Exception as error:  # the more reason to keep the letter
             log.exception("%s could not be translated", name)
             return {"translated": False, "reason": type(error).__name__}
-        self._write(self._folder / _TRANSLATED / f"{name}.xml", [made.xml])
+        self._write(self._place(_TRANSLATED, name), [made.xml])
         if made.losses:
-            losses = json.dumps([asdict(it) for it in made.losses], ensure_ascii=False, indent=1)
-            self._write(self._folder / _LOSSES / f"{name}.json", [losses.encode()])
+            losses = json.dumps([it._asdict() for it in made.losses], ensure_ascii=False, indent=1)
+            self._write(self._place(_LOSSES, name), [losses.encode()])
         return {"translated": True, "losses": len(made.losses)}
 
     # --- the rest -----------------------------------------------------------------------
@@ -164,7 +179,7 @@ class Recording:
         if self._masks is not None:
             body = iter([] if request is None else [mask_request(request, self._masks)])
         start = f"{exchange.method} {exchange.path.partition('?')[0]}"
-        self._http(self._folder / _REQUESTS / f"{name}.http", start, exchange.request_head, body)
+        self._http(self._place(_REQUESTS, name), start, exchange.request_head, body)
 
     def _answer(self, name: str, exchange: Exchange) -> Answer:
         read = _read_answer(exchange)
@@ -177,8 +192,11 @@ class Recording:
         start = exchange.answer_head.start
         if self._masks is not None:
             start = " ".join(start.split()[:2])  # without the reason, which is free text
-        self._http(self._folder / _ANSWERS / f"{name}.http", start, exchange.answer_head, body)
+        self._http(self._place(_ANSWERS, name), start, exchange.answer_head, body)
         return read_answer(exchange.status, read)
+
+    def _place(self, kind: str, name: str) -> Path:
+        return self._folder / kind / f"{name}.{_ENDINGS[kind]}"
 
     def _http(self, path: Path, start: str, head: Head, body: Iterator[bytes]) -> None:
         def chunks() -> Iterator[bytes]:

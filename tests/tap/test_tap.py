@@ -140,6 +140,17 @@ def test_a_letter_that_our_translation_stumbles_on_is_recorded(
     assert (line["translated"], line["reason"]) == (False, "KeyError")
 
 
+def test_a_recording_that_fails_half_way_leaves_nothing(tmp_path: Path) -> None:
+    intake, record = Intake(), tmp_path / "record"
+    with endpoint(tmp_path / "spool", intake) as port, tapped(port, record) as tap:
+        (record / "letters").rmdir()
+        answer = httpx.post(url(tap.port), content=put(melding()), headers=XML)
+        assert b'type="OK"' in answer.content
+    assert intake.letters == 1
+    assert tap.counts["not recorded (No such file or directory)"] == 1
+    assert files(record) == []
+
+
 def test_secrets_of_a_call_are_not_recorded(tmp_path: Path) -> None:
     record = tmp_path / "record"
     with endpoint(tmp_path / "spool") as port, tapped(port, record) as tap:
