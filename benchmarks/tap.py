@@ -122,9 +122,9 @@ class Tap:
         return len(file.read_bytes().splitlines()) if file.exists() else 0
 
     def settle(self, letters: int) -> None:
-        """Until it has recorded `letters`, or makes no progress for ten seconds."""
+        """Until it has recorded `letters`, or makes no progress for a minute."""
         quiet = 0
-        while self.recorded() < letters and quiet < 100:
+        while self.recorded() < letters and quiet < 600:
             before = self.recorded()
             time.sleep(0.1)
             quiet = 0 if self.recorded() > before else quiet + 1
