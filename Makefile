@@ -37,6 +37,8 @@ lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	  --quiet --upgrade pyproject.toml -o requirements.txt
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+	  --quiet --extra postgres -c requirements.txt pyproject.toml -o requirements-postgres.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	  --quiet --extra dev -c requirements.txt pyproject.toml -o requirements-dev.txt
 
 clean:

@@ -32,14 +32,14 @@ from gateway.engine.ledger import Ledger
 from gateway.engine.operations import Operations
 from gateway.engine.published import PublishedCertificate
 from gateway.engine.worker import Workers
-from gateway.errors import RegistryUnavailable, SignerUntrusted
+from gateway.errors import ConfigurationError, RegistryUnavailable, SignerUntrusted
 from gateway.http import new_client
 from gateway.model import Event
 from gateway.notices import MailChannel, MailServer, WebhookChannel
 from gateway.package import Opened
 from gateway.ports import Archive, Transport
 from gateway.registry import Registry
-from gateway.settings import Settings, TrustedSigners
+from gateway.settings import Listen, Settings, TrustedSigners
 from gateway.soap.listener import Listener
 from gateway.soap.server import PATH, StartResponse, WsgiApp, create_app
 from gateway.store.blobs import BlobStore
@@ -54,6 +54,9 @@ from gateway.transports.pace import ALTINN_LIMITS, Pace
 from gateway.web import Access
 from gateway.web import create_app as create_web
 from gateway.web.metrics import Metrics
+
+STOP_SECONDS = 150
+"""What may be reckoned with until `Gateway.stop` has returned."""
 
 
 class Gateway:
@@ -106,9 +109,7 @@ class Gateway:
             every_seconds=settings.alerts.check_seconds,
         )
         web = create_web(Operations(self.context, ledger), self.health, metrics, _access(settings))
-        self._listener = Listener(
-            _by_path(endpoint, web), listen.host, listen.port, max_body=listen.max_request_bytes
-        )
+        self._listener = _listener(_by_path(endpoint, web), listen)
         days = settings.messages.keep_documents_days
         self._housekeeping = Housekeeping(self.context, timedelta(days=days) if days else None)
 
@@ -126,13 +127,25 @@ class Gateway:
         self._published.start()
 
     def stop(self) -> None:
-        """Take no more requests, let running jobs end, close the store."""
+        """Take no more requests, let running jobs end, close the store.
+
+        Takes at most about two minutes (`STOP_SECONDS`): a job that needs longer is cut
+        off, as by a power failure, and taken up when its lease ends.
+        """
         self._listener.stop(60)
         self._published.stop()
         self._alerts.stop()
         self._workers.stop()
         self._housekeeping.stop()
         self.database.close()
+
+
+def _listener(app: WsgiApp, listen: Listen) -> Listener:
+    try:
+        return Listener(app, listen.host, listen.port, max_body=listen.max_request_bytes)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ConfigurationError(f"listen: {listen.host} port {listen.port}: {reason}") from error
 
 
 def _by_path(endpoint: WsgiApp, web: WsgiApp) -> WsgiApp:
@@ -191,12 +204,18 @@ def open_books(settings: Settings) -> Books:
 
 
 def _open_store(settings: Settings) -> tuple[Database, BlobStore]:
-    settings.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        settings.folder.mkdir(parents=True, exist_ok=True)
+        blobs = BlobStore(
+            settings.folder / "blobs",
+            Sealer.from_hex(settings.database.document_key)
+            if settings.database.document_key
+            else None,
+        )
+    except OSError as error:
+        raise ConfigurationError(f"folder: {error.filename}: {error.strerror}") from error
     url = settings.database.url or f"sqlite:///{settings.folder / 'gateway.db'}"
-    return Database(url), BlobStore(
-        settings.folder / "blobs",
-        Sealer.from_hex(settings.database.document_key) if settings.database.document_key else None,
-    )
+    return Database(url), blobs
 
 
 def _context(settings: Settings, database: Database, blobs: BlobStore) -> Context:

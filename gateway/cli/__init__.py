@@ -20,6 +20,7 @@ _COMMANDS = {
     "tap": "gateway.cli.tap",
     "config": "gateway.cli.config",
     "messages": "gateway.cli.messages",
+    "service": "gateway.cli.service",
     "simulate": "gateway.cli.simulate",
     "version": "gateway.cli.version",
 }

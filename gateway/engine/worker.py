@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -80,8 +81,9 @@ class Workers:
         """Let running jobs end; False when some needed longer than `timeout` seconds."""
         self._stopping.set()
         self._ledger.news.publish()
+        deadline = time.monotonic() + timeout
         for thread in self._threads:
-            thread.join(timeout)
+            thread.join(max(0.0, deadline - time.monotonic()))
         self._held.stop()
         return not any(thread.is_alive() for thread in self._threads)
 
