@@ -6,11 +6,19 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
+from typing import cast
 
 import click
 
-from gateway.legacy_properties import Import, import_properties
+from gateway.errors import SettingsWrong
+from gateway.legacy import Import, import_properties
+from gateway.legacy.values import Value
+from gateway.settings import Settings, load_settings
+from gateway.settings.description import Key, describe
+from gateway.settings.page import settings_page
+from gateway.settings.values import from_environment
 
 
 @click.group(name="config")
@@ -21,18 +29,28 @@ def command() -> None:
 @command.command()
 def page() -> None:
     """Print the page of all settings, as it is in docs/settings.md."""
-    from gateway.settings.page import settings_page
-
     click.echo(settings_page(), nl=False)
 
 
-def _answers(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> dict[str, str]:
-    found = {}
+def _keys() -> dict[str, Key]:
+    """Every key of our settings that is in a section, by ``section.key``."""
+    return {
+        f"{table.name}.{key.name}": key for table in describe(Settings).tables for key in table.keys
+    }
+
+
+def _answers(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> dict[str, Value]:
+    known = _keys()
+    found: dict[str, Value] = {}
     for value in values:
         setting, equals, answer = value.partition("=")
-        if not equals or setting.count(".") != 1:
-            raise click.BadParameter(f"{value!r}: write SECTION.KEY=VALUE")
-        found[setting] = answer
+        if not equals:
+            raise click.BadParameter(f"{setting!r}: write SECTION.KEY=VALUE")
+        if setting not in known:
+            near = get_close_matches(setting, known, n=1)
+            hint = f"; is it {near[0]}?" if near else ""
+            raise click.BadParameter(f"{setting!r} is not a setting{hint}")
+        found[setting] = cast(Value, from_environment(known[setting], answer))
     return found
 
 
@@ -55,23 +73,34 @@ def _answers(ctx: click.Context, param: click.Parameter, values: Sequence[str]) 
     help="Answer a question; repeat it. Passwords are better written into the file named.",
 )
 @click.option("--force", is_flag=True, help="Replace what was written before.")
-def import_(properties: Path, out: Path, answers: dict[str, str], force: bool) -> None:
+def import_(properties: Path, out: Path, answers: dict[str, Value], force: bool) -> None:
     """Make a gateway.toml of an integrasjonspunkt-local.properties.
 
     Prints what was taken over, what needs your answer, and what was ignored and why.
-    Passwords go to files of their own beside it. Exit code 1 while answers are missing.
+    Passwords go to files of their own beside it. Exit code 1 while answers are missing, or
+    while the settings are not right: what is wrong with them is told too.
     """
     if out.exists() and not force:
         raise click.UsageError(f"{out} exists; use --force to replace it")
-    try:
-        result = import_properties(properties.read_bytes(), answers)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
+    secrets = {name for name, key in _keys().items() if key.about.secret}
+    result = import_properties(properties.read_bytes(), answers, secrets)
     out.parent.mkdir(parents=True, exist_ok=True)
     written = _write_secrets(result, out)
     out.write_text(toml_text(result, written, properties.name), encoding="utf-8")
     _tell(result, out)
-    sys.exit(1 if result.questions else 0)
+    sys.exit(0 if not result.questions and _loads(out) else 1)
+
+
+def _loads(out: Path) -> bool:
+    """Whether the new file is right as it stands; tells what is not."""
+    try:
+        load_settings(out)
+    except SettingsWrong as wrong:
+        click.echo("\nNot right yet")
+        for problem in wrong.problems:
+            click.echo(f"  {problem}")
+        return False
+    return True
 
 
 def _write_secrets(result: Import, out: Path) -> dict[str, str]:

@@ -70,10 +70,11 @@ def _paths(settings: Any) -> Iterator[Path]:
     """Every path that the settings name, made absolute."""
     for one in fields(settings):
         value = getattr(settings, one.name)
-        if is_dataclass(value):
-            yield from _paths(value)
-        elif isinstance(value, Path):
-            yield value.absolute()
+        for part in value if isinstance(value, tuple) else (value,):
+            if is_dataclass(part):
+                yield from _paths(part)
+            elif isinstance(part, Path):
+                yield part.absolute()
 
 
 # --- systemd --------------------------------------------------------------------------

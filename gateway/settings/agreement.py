@@ -23,6 +23,7 @@ def disagreements(values: Values) -> Iterator[str]:
     yield from _network(values)
     yield from _passwords(values)
     yield from _alerts(values)
+    yield from _sizes(values)
     yield from _switches(values)
 
 
@@ -92,6 +93,18 @@ def _alerts(values: Values) -> Iterator[str]:
             yield from _missing(values, key, "alerts.mail_host is given")
     if values.get("alerts.webhook_token"):
         yield from _missing(values, "alerts.webhook_url", "alerts.webhook_token is given")
+
+
+def _sizes(values: Values) -> Iterator[str]:
+    letter, request = (
+        values.get("messages.max_letter_bytes"),
+        values.get("listen.max_request_bytes"),
+    )
+    if letter is not None and request is not None and request < letter * 4 // 3:
+        yield (
+            "listen.max_request_bytes: a letter of messages.max_letter_bytes does not fit; as "
+            f"base64 it has {letter * 4 // 3} bytes"
+        )
 
 
 def _switches(values: Values) -> Iterator[str]:

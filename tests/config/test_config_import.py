@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.cli.config import command
-from gateway.legacy_properties import canonical, import_properties, read_properties
+from gateway.legacy import import_properties
+from gateway.legacy.properties import canonical, read_properties
 from gateway.settings import GIB, load_settings
 
 # In the shape of a 2.x installation on Windows; everything in it is invented.
@@ -102,6 +103,7 @@ def test_what_is_taken_over() -> None:
         "network.broker_url": "https://platform.altinn.no/broker/api/v1",
         "network.client_id": "MOVE_IP_991825827",
         "listen.username": "arkiv",
+        "listen.max_request_bytes": 3 * GIB,
         "alerts.mail_host": "smtp.fjellbygda.example",
         "alerts.mail_port": 25,
     }
@@ -148,9 +150,12 @@ def test_command_asks_then_writes_settings_that_load(tmp_path: Path) -> None:
     arguments = ["import", str(file), "--out", str(out), "--force"]
     for setting, answer in _ANSWERS.items():
         arguments += ["--answer", f"{setting}={answer}"]
+    early = CliRunner().invoke(command, arguments)
+    assert early.exit_code == 1
+    assert "organisation.keystore: " in early.output.partition("Not right yet")[2]
+    (out.parent / "virksomhet.p12").touch()
     second = CliRunner().invoke(command, arguments)
     assert second.exit_code == 0, second.output
-    (out.parent / "virksomhet.p12").touch()
     settings = load_settings(out, {})
     assert settings.organisation.keystore == out.parent / "virksomhet.p12"
     assert settings.organisation.keystore_password == "hemmeligå"
@@ -253,7 +258,8 @@ def test_the_last_of_two_counts_and_is_told() -> None:
     result = import_properties(b"difi.move.org.number=111111111\ndifi.move.ORG_NUMBER=1\n"
                                b"difi.move.org.number=991825827\n")  # fmt: skip
     assert result.values["organisation.orgnr"] == "991825827"
-    assert any("line 3 counts instead" in remark for remark in result.remarks)
+    assert [it.key for it in result.ignored] == ["difi.move.org.number", "difi.move.ORG_NUMBER"]
+    assert "line 3, difi.move.org.number," in result.ignored[0].reason
 
 
 @pytest.mark.parametrize(

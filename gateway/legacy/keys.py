@@ -98,10 +98,9 @@ IGNORED = {
     "difi.move.feature.dumpDlqMessages": _DEAD,
     "difi.move.feature.retryOnDeadLock": _STORAGE,
     "difi.move.feature.cryptoMessagePersister": (
-        "documents lie as files in the data folder; encrypt the disk"
+        "give database.document_key to have documents encrypted at rest"
     ),
     "difi.move.feature.statusQueueIncludes": "there is no status queue; statuses are kept",
-    "difi.move.feature.enable-auth": "difi.security.enable decides",
     "difi.move.arkivmelding.receipt-process": "the network's own value is used",
     "difi.move.arkivmelding.receipt-document-type": "the network's own value is used",
     "difi.move.arkivmelding.default-document-type": "the network's own value is used",
@@ -120,7 +119,6 @@ IGNORED = {
     "difi.move.queue.maximum-retry-hours": "retries follow messages.retry_seconds and the deadline",
     "difi.move.queue.concurrency": "the number of workers is ours to choose",
     "server.connection-timeout": "a quiet connection is closed by itself",
-    "spring.datasource.url": _STORAGE,
 }
 """Keys that are understood, and not taken over. A key may be looked at and stand here."""
 
@@ -143,12 +141,14 @@ PREFIXES = {
     "difi.ssl": "TLS is the reverse proxy's work",
     "difi.move.ntp": "the clock is checked against the answers of those we talk to",
     "management": "/manage/health and /manage/prometheus answer as before",
+    "logging.level": "`edu-gateway run --log-level` takes its place",
     "logging": "the log goes to standard error",
     "app.logger": "logs are not shipped to Digdir",
     "vault": "secrets come from files or the environment",
+    "spring.cloud": "secrets come from files or the environment",
     "spring": "belongs to the predecessor's machinery",
-    "http.proxy": "set the environment variable HTTP_PROXY",
-    "https.proxy": "set the environment variable HTTPS_PROXY",
+    "http.proxy": "set HTTP_PROXY for the network, archive.proxy for the archive",
+    "https.proxy": "set HTTPS_PROXY for the network, archive.proxy for the archive",
     "msh": _DEAD,
     "elma": _DEAD,
     "difi.move.msh": _DEAD,

@@ -7,102 +7,34 @@ or as ignored with the reason (users-and-ecosystem 1.3, bestedu-soap 6).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from gateway.legacy_keys import DEFAULTS, IGNORED, OTHER_CHANNELS, PREFIXES, TAKEN
+from gateway.legacy.keys import DEFAULTS, IGNORED, OTHER_CHANNELS, PREFIXES, TAKEN
+from gateway.legacy.properties import Property, canonical, read_properties
+from gateway.legacy.values import CONVERT, TRUE, Value
 
-# --- the file -------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Property:
-    """One line: the key as written, the value after escapes, where it stood."""
-
-    key: str
-    value: str
-    line: int
-
-
-_ESCAPES = {"t": "\t", "n": "\n", "r": "\r", "f": "\f"}
-
-
-def read_properties(data: bytes) -> tuple[list[Property], list[str]]:
-    """The properties of a file as Java reads them, and remarks on what looks wrong.
-
-    ISO-8859-1 with ``\\uXXXX``; white space at the end of values is taken away, which
-    Java does not do: it is Digdir's first known error.
-    """
-    remarks: list[str] = []
-    text = data.removeprefix(b"\xef\xbb\xbf").decode("iso-8859-1")
-    if _looks_like_utf8(data):
-        remarks.append(
-            "the file is UTF-8, but the predecessor read it as ISO-8859-1: look at æ, ø and å"
-        )
-    found: list[Property] = []
-    number = 0
-    lines = iter(re.split(r"\r\n|\r|\n", text))
-    for line in lines:
-        number += 1
-        start = number
-        line = line.lstrip(" \t\f")
-        if not line or line[0] in "#!":
-            continue
-        while _continues(line):
-            number += 1
-            line = line[:-1] + next(lines, "").lstrip(" \t\f")
-        raw_key, raw_value = _split(line)
-        key, value = _unescape(raw_key), _unescape(raw_value)
-        if value != value.rstrip():
-            remarks.append(f"line {start}: {key}: white space at the end was taken away")
-        if any(character in value for character in "\t\f\r\n\b"):
-            remarks.append(
-                f"line {start}: {key}: a backslash was read as a control character; "
-                "write paths with / or \\\\"
-            )
-        found.append(Property(key, value.rstrip(), start))
-    return found, remarks
-
-
-def _looks_like_utf8(data: bytes) -> bool:
-    try:
-        return not data.decode("utf-8").isascii()
-    except UnicodeDecodeError:
-        return False
-
-
-def _continues(line: str) -> bool:
-    return (len(line) - len(line.rstrip("\\"))) % 2 == 1
-
-
-def _split(line: str) -> tuple[str, str]:
-    at = 0
-    while at < len(line) and line[at] not in "=: \t\f":
-        at += 2 if line[at] == "\\" else 1
-    rest = line[at:].lstrip(" \t\f")
-    if rest[:1] in ("=", ":"):
-        rest = rest[1:].lstrip(" \t\f")
-    return line[:at], rest
-
-
-def _unescape(text: str) -> str:
-    def one(match: re.Match[str]) -> str:
-        escaped = match[1]
-        if len(escaped) == 5:
-            return chr(int(escaped[1:], 16))
-        return _ESCAPES.get(escaped, escaped)
-
-    return re.sub(r"\\(u[0-9A-Fa-f]{4}|.)", one, text)
-
-
-def canonical(key: str) -> str:
-    """The one name of a key that Spring accepts in many spellings."""
-    if "." not in key and key.isupper():
-        key = key.replace("_", ".")  # as an environment variable
-    return re.sub(r"[-_]", "", key).lower()
-
-
-# --- the import -----------------------------------------------------------------------
+PASSWORDS = frozenset(
+    {
+        "organisation.keystore_password",
+        "archive.password",
+        "mail.password",
+        "alerts.mail_password",
+        "listen.password",
+    }
+)
+_REQUIRED = {
+    "organisation.orgnr": "our organisation number, nine digits",
+    "organisation.keystore": "the PKCS#12 file with the virksomhetssertifikat",
+    "organisation.keystore_password": "the keystore's password",
+    "archive.dialect": "p360, ephorte, websak or mail",
+    "network.token_url": "Maskinporten's token address",
+    "network.token_audience": "Maskinporten's audience",
+    "network.exchange_url": "Altinn's token exchange",
+    "network.broker_url": "Altinn 3 Broker's address",
+    "network.registry_url": "the address registry",
+    "network.client_id": "the Maskinporten client",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +61,6 @@ class Ignored:
     reason: str
 
 
-Value = str | int | float | bool
-
-
 @dataclass(slots=True)
 class Import:
     """What became of the file. `values` are settings by ``section.key``; the passwords
@@ -146,15 +75,20 @@ class Import:
 
 
 _PLACEHOLDER = re.compile(r"\$\{([^${}:]+)(?::([^${}]*))?\}")
-_SIZE = re.compile(r"(\d+)\s*([KMGT]?)B?", re.IGNORECASE)
+_LARGEST_REQUEST = 2 * 1024**3
+"""The default of ``listen.max_request_bytes``."""
 _JKS = ("jks", "keystore")
 _PKCS12 = ("p12", "pfx", "pem")
 
 
-def import_properties(data: bytes, answers: Mapping[str, str] | None = None) -> Import:
+def import_properties(
+    data: bytes,
+    answers: Mapping[str, Value] | None = None,
+    secrets: Collection[str] = PASSWORDS,
+) -> Import:
     """Turn the file into settings; `answers` by ``section.key`` settle questions.
 
-    Raises ValueError for an answer to a setting that is not one of ours.
+    `secrets` are the settings that go to files of their own.
     """
     properties, remarks = read_properties(data)
     result = Import(remarks=remarks)
@@ -162,31 +96,39 @@ def import_properties(data: bytes, answers: Mapping[str, str] | None = None) -> 
     for one in properties:
         name = canonical(one.key)
         if name in known:
-            result.remarks.append(
-                f"line {known[name].line}: {known[name].key}: line {one.line} counts instead"
-            )
+            reason = f"line {one.line}, {one.key}, is the same key and counts instead"
+            result.ignored.append(Ignored(known[name].key, reason))
         known[name] = one
-    work = _Importer(known, dict(answers or {}), result)
-    work.run()
+    _Importer(known, dict(answers or {}), result, secrets).run()
     return result
 
 
 class _Importer:
-    def __init__(self, known: dict[str, Property], answers: dict[str, str], result: Import) -> None:
+    def __init__(
+        self,
+        known: dict[str, Property],
+        answers: dict[str, Value],
+        result: Import,
+        secrets: Collection[str],
+    ) -> None:
         self._known = known
         self._answers = answers
         self._result = result
+        self._secrets = secrets
+        self._overridden = len(result.ignored)
         self._used: set[str] = set()
 
     def run(self) -> None:
         for setting, answer in self._answers.items():
-            self._put(setting, _typed(setting, answer))
+            self._put(setting, answer)
         for name, setting, kind in TAKEN:
             self._take(name, setting, kind)
         self._archive()
+        self._mail_security()
         self._keystore()
         self._network()
         self._access()
+        self._sizes()
         self._rest()
         for setting, question in _REQUIRED.items():
             if not self._has(setting) and not self._asked(setting):
@@ -235,7 +177,7 @@ class _Importer:
             self._result.ignored.append(Ignored(key, "has no value"))
             return
         try:
-            converted, note = _CONVERT[kind](value)
+            converted, note = CONVERT[kind](value)
         except ValueError as error:
             self._ask(setting, f"{value!r} {error}" if kind != "secret" else str(error), key)
             return
@@ -243,7 +185,7 @@ class _Importer:
         self._result.taken.append(Taken(key, setting, note))
 
     def _put(self, setting: str, value: Value) -> None:
-        if setting in _SECRETS:
+        if setting in self._secrets:
             self._result.secrets[setting] = str(value)
         else:
             self._result.values[setting] = value
@@ -292,8 +234,11 @@ class _Importer:
             )
             for setting in ("archive.username", "archive.password", "archive.domain"):
                 self._drop(setting, reason)
+        if (self._value("difi.move.mail.enableAuth") or "false").lower() not in TRUE:
+            for setting in ("mail.username", "mail.password"):
+                self._drop(setting, "mail.enableAuth is not true, so it had no effect")
         if values.get("archive.dialect") != "mail":
-            if (self._value("difi.move.feature.mailErrorStatus") or "").lower() in _TRUE:
+            if (self._value("difi.move.feature.mailErrorStatus") or "").lower() in TRUE:
                 self._alert_by_mail()
             for _, setting, _ in TAKEN:
                 if setting.startswith("mail."):
@@ -308,9 +253,13 @@ class _Importer:
                 self._ask(setting, "an archive of type mail needs it")
         reason = "certificates are checked; give mail.ca_file when the server's is your own"
         self._drop("mail.trust", reason)
-        if self._value("difi.move.mail.enableAuth") not in (None, "true"):
-            for setting in ("mail.username", "mail.password"):
-                self._drop(setting, "mail.enableAuth is not true, so it had no effect")
+
+    def _mail_security(self) -> None:
+        if {"mail.host", "alerts.mail_host"} & self._result.values.keys():
+            self._result.remarks.append(
+                "mail: the predecessor sent without TLS where the server offered none; we do so "
+                "only with mail.security (alerts.mail_security) none, and then without password"
+            )
 
     def _alert_by_mail(self) -> None:
         """Mail on errors used the mail settings; alerts have their own."""
@@ -373,11 +322,12 @@ class _Importer:
                 )
 
     def _access(self) -> None:
-        enabled = (self._value("difi.security.enable") or "false").lower() in _TRUE
-        if not enabled:
+        switches = ("difi.security.enable", "difi.move.feature.enable-auth")
+        values = [(self._value(switch) or "").lower() for switch in switches]
+        if not any(value in TRUE for value in values):
             for setting in ("listen.username", "listen.password"):
                 self._drop(setting, "difi.security.enable is not true, so it had no effect")
-        if self._value("difi.ssl.enabled") in _TRUE:
+        if (self._value("difi.ssl.enabled") or "").lower() in TRUE:
             self._ask(
                 "listen.public_url",
                 "the predecessor answered with TLS itself; we stand behind a reverse proxy "
@@ -390,11 +340,18 @@ class _Importer:
                 "0.0.0.0 when the archive is on another machine",
             )
 
+    def _sizes(self) -> None:
+        """A letter is a third larger as base64, and must get through the door."""
+        letter = self._result.values.get("messages.max_letter_bytes")
+        if isinstance(letter, int) and letter * 3 // 2 > _LARGEST_REQUEST:
+            note = "room for the largest letter as base64"
+            self._derive("listen.max_request_bytes", letter * 3 // 2, note)
+
     def _rest(self) -> None:
         """Every key that stands in no list yet: nothing is dropped in silence."""
         result = self._result
-        listed = {it.key for it in result.taken}
-        listed |= {it.key for it in result.questions} | {it.key for it in result.ignored}
+        told = (*result.taken, *result.questions, *result.ignored[self._overridden :])
+        listed = {it.key for it in told}
         for name, one in self._known.items():
             if one.key in listed:
                 continue
@@ -430,140 +387,8 @@ _DECIDES = {
     "difi.move.oidc.clientidprefix": "network.client_id",
     "difi.move.dpo.systemuser.name": "network.system_user",
     "difi.security.enable": "listen.username",
+    "difi.move.feature.enableauth": "listen.username",
     "difi.move.mail.enableauth": "mail.username",
     "difi.ssl.enabled": "listen.public_url",
 }
 """Keys that we look at without having one setting for them, and what they decide."""
-
-
-# --- values ---------------------------------------------------------------------------
-
-_TRUE = ("true", "on", "yes", "1")
-_FALSE = ("false", "off", "no", "0")
-_SECRETS = {
-    "organisation.keystore_password",
-    "archive.password",
-    "mail.password",
-    "alerts.mail_password",
-    "listen.password",
-}
-_NUMBERS: Mapping[str, Callable[[str], Value]] = {
-    "listen.port": int,
-    "mail.port": int,
-    "alerts.mail_port": int,
-    "mail.max_size": int,
-    "messages.ttl_hours": float,
-    "messages.max_letter_bytes": int,
-}
-_REQUIRED = {
-    "organisation.orgnr": "our organisation number, nine digits",
-    "organisation.keystore": "the PKCS#12 file with the virksomhetssertifikat",
-    "organisation.keystore_password": "the keystore's password",
-    "archive.dialect": "p360, ephorte, websak or mail",
-    "network.token_url": "Maskinporten's token address",
-    "network.token_audience": "Maskinporten's audience",
-    "network.exchange_url": "Altinn's token exchange",
-    "network.broker_url": "Altinn 3 Broker's address",
-    "network.registry_url": "the address registry",
-    "network.client_id": "the Maskinporten client",
-}
-
-
-def _typed(setting: str, answer: str) -> Value:
-    if setting.count(".") != 1:
-        raise ValueError(f"{setting!r}: an answer is given as section.key=value")
-    if answer in ("true", "false"):
-        return answer == "true"
-    return _NUMBERS.get(setting, str)(answer)
-
-
-def _text(value: str) -> tuple[Value, str]:
-    return value, ""
-
-
-def _secret(value: str) -> tuple[Value, str]:
-    if value.startswith("vault:"):
-        raise ValueError("is kept in a vault, which we do not read")
-    return value, "written to a file of its own"
-
-
-def _file(value: str) -> tuple[Value, str]:
-    if value.startswith(("classpath:", "vault:")):
-        raise ValueError("is not a file; give a path")
-    if any(character in value for character in "\t\f\r\n\b"):
-        raise ValueError("has a control character: a backslash that was not doubled")
-    return value.removeprefix("file:"), ""
-
-
-def _orgnr(value: str) -> tuple[Value, str]:
-    digits = value.removeprefix("0192:").replace(" ", "")
-    if not re.fullmatch(r"[0-9]{9}", digits):
-        raise ValueError("is not nine digits")
-    return digits, ""
-
-
-def _integer(value: str) -> tuple[Value, str]:
-    if not value.isdigit():
-        raise ValueError("is not a whole number")
-    return int(value), ""
-
-
-def _hours(value: str) -> tuple[Value, str]:
-    return float(_integer(value)[0]), "hours"
-
-
-def _size(value: str) -> tuple[Value, str]:
-    found = _SIZE.fullmatch(value.strip())
-    if found is None:
-        raise ValueError("is not a size such as 1GB")
-    factor = 1024 ** " KMGT".index(found[2].upper() or " ")
-    return int(found[1]) * factor, "bytes"
-
-
-def _boolean(value: str) -> tuple[Value, str]:
-    if value.lower() in _TRUE:
-        return True, ""
-    if value.lower() in _FALSE:
-        return False, ""
-    raise ValueError("is neither true nor false")
-
-
-def _dialect(value: str) -> tuple[Value, str]:
-    name = value.lower()
-    if name not in ("p360", "ephorte", "websak", "mail"):
-        raise ValueError("is none of p360, ephorte, websak, mail")
-    return name, ""
-
-
-def _registry(value: str) -> tuple[Value, str]:
-    address = value.rstrip("/")
-    moved = {
-        "https://meldingsutveksling.difi.no/serviceregistry": "https://eformidling.no/adressetjeneste",
-        "https://beta-meldingsutveksling.difi.no/serviceregistry": (
-            "https://test.eformidling.no/adressetjeneste"
-        ),
-    }
-    if address in moved:
-        return moved[address], "the old host is gone; its new address was written"
-    return address, ""
-
-
-def _channel(value: str) -> tuple[Value, str]:
-    if not re.fullmatch(r"[A-Za-z0-9_-]{1,25}", value):
-        raise ValueError("is not 1 to 25 of A-Z, a-z, 0-9, - and _")
-    return value, ""
-
-
-_CONVERT: Mapping[str, Callable[[str], tuple[Value, str]]] = {
-    "text": _text,
-    "secret": _secret,
-    "file": _file,
-    "orgnr": _orgnr,
-    "integer": _integer,
-    "hours": _hours,
-    "size": _size,
-    "boolean": _boolean,
-    "dialect": _dialect,
-    "registry": _registry,
-    "channel": _channel,
-}
