@@ -70,14 +70,23 @@ class _Shelf:
             self._by[key][value].append(place)
 
     def take(self, letter: Letter, key: str) -> Letter | None:
-        """A partner with the same `key`; by journal post or name only when there is one."""
+        """A partner with the same `key`.
+
+        Of several, such as one letter to many receivers, the one that is most like it. By
+        journal post or name only when no other is as much like it, nor too many to look at.
+        """
         value = dict(_keys(letter)).get(key)
-        if value is None:
+        found = self._by[key].get(value, ()) if value is not None else ()
+        places = [place for place in found if place in self._waiting]
+        if key != "conversation" and len(places) > _MOST_ALIKE:
             return None
-        places = [place for place in self._by[key].get(value, ()) if place in self._waiting]
-        if not places or (key != "conversation" and len(places) > 1):
-            return None
-        return self._get(places[0])
+        if len(places) > 1:
+            places = places[:_MOST_ALIKE]
+            alike = [_likeness(letter, self._read(place)) for place in places]
+            if key != "conversation" and alike.count(max(alike)) > 1:
+                return None
+            return self._get(places[alike.index(max(alike))])
+        return self._get(places[0]) if places else None
 
     def rest(self) -> Iterator[Letter]:
         """Those that nobody took, in the order in which they came."""
@@ -86,6 +95,9 @@ class _Shelf:
 
     def _get(self, place: int) -> Letter:
         del self._waiting[place]
+        return self._read(place)
+
+    def _read(self, place: int) -> Letter:
         self._file.seek(place)
         return Letter.from_data(json.loads(self._file.readline()))
 
@@ -93,6 +105,7 @@ class _Shelf:
         self._file.close()
 
 
+_MOST_ALIKE = 100
 _KEYS = ("conversation", "journalpost", "name")
 
 
@@ -106,6 +119,11 @@ def _keys(letter: Letter) -> list[tuple[str, tuple[bool, str]]]:
     if letter.conversation:
         found.append(("conversation", (receipt, letter.conversation.lower())))
     return found
+
+
+def _likeness(one: Letter, other: Letter) -> int:
+    stem, other_stem = (it.name.partition(".")[0] for it in (one, other))
+    return len(set(_keys(one)) & set(_keys(other))) + (stem == other_stem)
 
 
 def pairs(
@@ -129,7 +147,7 @@ def pairs(
             elif letter is not None:
                 waiting.put(letter)
             yield None, None
-        for key in ("journalpost", "name"):
+        for key in _KEYS[1:]:
             unmatched = _Shelf()
             for letter in waiting.rest():
                 found = shelf.take(letter, key)
@@ -187,6 +205,7 @@ class Run:
                 if one is None and other is None:
                     tick()
                     continue
+                _leave_out_unknown_id(one, other)
                 comparison = compare_letters(one, other, self.book, self.names)
                 self.summary.add(comparison, self.names)
                 file.write(json.dumps(self._line(comparison), ensure_ascii=False) + "\n")
@@ -267,6 +286,15 @@ class Run:
 _MOST_FAILURES = 1_000
 
 
+def _leave_out_unknown_id(one: Letter | None, other: Letter | None) -> None:
+    """A letter recorded without its envelope does not know the id it would be sent under."""
+    if one is None or other is None:
+        return
+    if any(letter.kind == "arkivmelding" and not letter.conversation for letter in (one, other)):
+        for letter in (one, other):
+            letter.record.values.pop("meldingId", None)
+
+
 def _signatures(line: dict[str, Any]) -> list[str]:
     if line.get("status") == "failed":
         return [json.dumps(["(lesing)", "failed", line["problem"], None, None])]
@@ -279,8 +307,7 @@ def _signatures(line: dict[str, Any]) -> list[str]:
 def _line(comparison: Comparison, key: str) -> dict[str, Any]:
     letter = comparison.letter
     line: dict[str, Any] = {
-        "key": f"{(letter.kind == 'kvittering' and 'kvittering ') or ''}"
-        f"{letter.conversation or letter.name}",
+        "key": key,
         "status": comparison.status,
         "conversation": letter.conversation,
         "journalpost": letter.journalpost,

@@ -11,7 +11,7 @@ import os
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -203,7 +203,7 @@ class LetterReader:
         )
         made = to_arkivmelding(melding, facts, self.translation, sending=not self.metadata_only)
         documents = {it.filename: it.content for it in made.documents}
-        return self._letter(
+        letter = self._letter(
             source,
             made.root,
             None if self.metadata_only else documents,
@@ -212,6 +212,8 @@ class LetterReader:
             size,
             plain,
         )
+        # Without an envelope the id in it is only the file's name.
+        return letter if conversation else replace(letter, conversation=None)
 
     # --- arkivmelding -----------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 import zipfile
 from datetime import timedelta
 from pathlib import Path
@@ -225,6 +226,23 @@ def test_letters_that_only_one_side_has(tmp_path: Path) -> None:
         ("(hele meldingen)", "invented"),
         ("(hele meldingen)", "lost"),
     ]
+
+
+def test_letters_of_one_conversation_find_their_own(tmp_path: Path) -> None:
+    """One letter to three receivers under one conversation id; a file named in capitals."""
+    for side in ("a", "b"):
+        (tmp_path / side).mkdir()
+        for number, name in enumerate(("Brev", "brev", "vedtak"), 1):
+            if sys.platform == "win32" and name == "brev":
+                continue
+            text = put_message(melding(number, f"Tittel {number}"), "samme-samtale")
+            (tmp_path / side / f"{name}.xml").write_text(text, "utf-8")
+    (tmp_path / "b" / "Brev.xml").unlink()
+    (tmp_path / "b" / "vedtak.xml").rename(tmp_path / "b" / "annet.xml")
+    done = run("--left", tmp_path / "b", "--right", tmp_path / "a", "--out", tmp_path / "out")
+    assert unexplained(tmp_path / "out") == [("(hele meldingen)", "invented")], done.output
+    lines = (tmp_path / "out" / "results.jsonl").read_text("utf-8").splitlines()
+    assert len({json.loads(line)["key"] for line in lines}) == len(lines)
 
 
 def test_a_broken_file_is_named_and_stops_nothing(tmp_path: Path) -> None:
