@@ -8,14 +8,13 @@ run on, ``changes.jsonl``: what is new and what is gone since the run before.
 from __future__ import annotations
 
 import json
-import os
+import sqlite3
 import zipfile
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import IO, Any
 
 from gateway.cli.compare_sources import UNKNOWN, LetterReader, Source
@@ -51,23 +50,28 @@ class Side:
                 yield None
 
 
+_KEYS = ("conversation", "journalpost", "name")
+_MOST_ALIKE = 100
+
+
 class _Shelf:
     """Letters on disk, found again by conversation, journal post or file name."""
 
     def __init__(self) -> None:
-        self._file: IO[bytes] = TemporaryFile(prefix="edu-gateway-compare-")  # noqa: SIM115
-        self._by: dict[str, dict[tuple[bool, str], list[int]]] = {
-            key: defaultdict(list) for key in _KEYS
-        }
-        self._waiting: dict[int, int] = {}
+        self._db = sqlite3.connect("")  # a file that goes away with the connection
+        self._db.execute("PRAGMA journal_mode = OFF")
+        self._db.execute(
+            f"CREATE TABLE letter (place INTEGER PRIMARY KEY, {', '.join(_KEYS)}, data)"
+        )
+        for key in _KEYS:
+            self._db.execute(f"CREATE INDEX {key}_of_letter ON letter ({key})")
 
     def put(self, letter: Letter) -> None:
-        self._file.seek(0, os.SEEK_END)
-        place = self._file.tell()
-        self._waiting[place] = 1
-        self._file.write(json.dumps(letter.as_data(), ensure_ascii=False).encode() + b"\n")
-        for key, value in _keys(letter):
-            self._by[key][value].append(place)
+        data = json.dumps(letter.as_data(), ensure_ascii=False)
+        self._db.execute(
+            "INSERT INTO letter (conversation, journalpost, name, data) VALUES (?, ?, ?, ?)",
+            (*(_keys(letter).get(key) for key in _KEYS), data),
+        )
 
     def take(self, letter: Letter, key: str) -> Letter | None:
         """A partner with the same `key`.
@@ -75,55 +79,52 @@ class _Shelf:
         Of several, such as one letter to many receivers, the one that is most like it. By
         journal post or name only when no other is as much like it, nor too many to look at.
         """
-        value = dict(_keys(letter)).get(key)
-        found = self._by[key].get(value, ()) if value is not None else ()
-        places = [place for place in found if place in self._waiting]
-        if key != "conversation" and len(places) > _MOST_ALIKE:
+        found = self._db.execute(
+            f"SELECT place, data FROM letter WHERE {key} = ? ORDER BY place LIMIT {_MOST_ALIKE}",
+            (_keys(letter).get(key),),
+        ).fetchall()
+        if not found:
             return None
-        if len(places) > 1:
-            places = places[:_MOST_ALIKE]
-            alike = [_likeness(letter, self._read(place)) for place in places]
-            if key != "conversation" and alike.count(max(alike)) > 1:
+        candidates = [(place, _letter(data)) for place, data in found]
+        if len(candidates) > 1:
+            alike = [_likeness(letter, one) for _, one in candidates]
+            certain = len(candidates) < _MOST_ALIKE and alike.count(max(alike)) == 1
+            if key != "conversation" and not certain:
                 return None
-            return self._get(places[alike.index(max(alike))])
-        return self._get(places[0]) if places else None
+            candidates = [candidates[alike.index(max(alike))]]
+        place, partner = candidates[0]
+        self._db.execute("DELETE FROM letter WHERE place = ?", (place,))
+        return partner
 
     def rest(self) -> Iterator[Letter]:
         """Those that nobody took, in the order in which they came."""
-        while self._waiting:
-            yield self._get(next(iter(self._waiting)))
-
-    def _get(self, place: int) -> Letter:
-        del self._waiting[place]
-        return self._read(place)
-
-    def _read(self, place: int) -> Letter:
-        self._file.seek(place)
-        return Letter.from_data(json.loads(self._file.readline()))
+        for (data,) in self._db.execute("SELECT data FROM letter ORDER BY place"):
+            yield _letter(data)
 
     def close(self) -> None:
-        self._file.close()
+        self._db.close()
 
 
-_MOST_ALIKE = 100
-_KEYS = ("conversation", "journalpost", "name")
+def _letter(data: str) -> Letter:
+    return Letter.from_data(json.loads(data))
 
 
-def _keys(letter: Letter) -> list[tuple[str, tuple[bool, str]]]:
-    receipt = letter.kind == "kvittering"
+def _keys(letter: Letter) -> dict[str, str]:
+    kind = "kvittering" if letter.kind == "kvittering" else "brev"
     path = Path(letter.name)
     name = path.parent.name if path.name == "arkivmelding.xml" else path.name.partition(".")[0]
-    found = [("name", (receipt, name.lower()))]
+    found = {"name": f"{kind} {name.lower()}"}
     if letter.journalpost is not None:
-        found.append(("journalpost", (receipt, letter.journalpost)))
+        found["journalpost"] = f"{kind} {letter.journalpost}"
     if letter.conversation:
-        found.append(("conversation", (receipt, letter.conversation.lower())))
+        found["conversation"] = f"{kind} {letter.conversation.lower()}"
     return found
 
 
 def _likeness(one: Letter, other: Letter) -> int:
     stem, other_stem = (it.name.partition(".")[0] for it in (one, other))
-    return len(set(_keys(one)) & set(_keys(other))) + (stem == other_stem)
+    common = _keys(one).items() & _keys(other).items()
+    return len(common) + (stem == other_stem)
 
 
 def pairs(
