@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -46,11 +47,12 @@ def _answers(ctx: click.Context, param: click.Parameter, values: Sequence[str]) 
         setting, equals, answer = value.partition("=")
         if not equals:
             raise click.BadParameter(f"{setting!r}: write SECTION.KEY=VALUE")
-        if setting not in known:
+        key = known.get(re.sub(r"\[\d+\]", "", setting))
+        if key is None:
             near = get_close_matches(setting, known, n=1)
             hint = f"; is it {near[0]}?" if near else ""
             raise click.BadParameter(f"{setting!r} is not a setting{hint}")
-        found[setting] = cast(Value, from_environment(known[setting], answer))
+        found[setting] = cast(Value, from_environment(key, answer))
     return found
 
 

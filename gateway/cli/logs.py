@@ -7,6 +7,15 @@ import signal
 import threading
 from types import FrameType
 
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+_QUIET = ("httpx", "alembic", "spyne")
+# Only Windows has SIGBREAK: Ctrl-Break, which services are stopped with when they run in
+# a process group of their own. WinSW sends Ctrl-C.
+_STOPPING = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)
+]
+
 
 class _Masking(logging.Formatter):
     """Nobody's national identity number, whoever wrote the line."""
@@ -18,20 +27,26 @@ class _Masking(logging.Formatter):
 
 
 def log_to_stderr(level: str) -> None:
-    """Everything from `level` up, masked; httpx only its warnings."""
+    """Everything from `level` up, masked; of some libraries only their warnings."""
     handler = logging.StreamHandler()
     handler.setFormatter(_Masking("%(asctime)s %(levelname)-7s %(name)s %(message)s"))
     logging.basicConfig(level=level.upper(), handlers=[handler])
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def stop_asked() -> threading.Event:
-    """Is set when the process is asked to stop (Ctrl-C, SIGTERM)."""
+    """Is set when the process is asked to stop (Ctrl-C, Ctrl-Break, SIGTERM).
+
+    Asked a second time, the process ends at once.
+    """
     stop = threading.Event()
 
-    def asked(_signal: int, _frame: FrameType | None) -> None:
+    def asked(_number: int, _frame: FrameType | None) -> None:
+        for one in _STOPPING:
+            signal.signal(one, signal.SIG_DFL)
         stop.set()
 
-    signal.signal(signal.SIGINT, asked)
-    signal.signal(signal.SIGTERM, asked)
+    for one in _STOPPING:
+        signal.signal(one, asked)
     return stop

@@ -92,13 +92,12 @@ def result() -> Import:
     return import_properties(FILE.read_bytes())
 
 
-def test_no_key_is_lost_and_none_is_told_twice(result: Import) -> None:
-    keys = Counter(one.key for one in read_properties(FILE.read_bytes())[0])
-    told = Counter(
-        it.key for it in (*result.taken, *result.questions, *result.ignored) if it.key is not None
-    )
-    assert told == keys
+def test_no_key_is_lost_and_none_is_in_two_lists(result: Import) -> None:
+    keys = {one.key for one in read_properties(FILE.read_bytes())[0]}
     assert len(keys) > 130
+    lists = (result.taken, result.questions, result.ignored)
+    told = Counter(key for one in lists for key in {it.key for it in one if it.key is not None})
+    assert told == Counter(keys)
 
 
 def test_what_matters_is_taken_over(result: Import) -> None:

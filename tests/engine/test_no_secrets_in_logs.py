@@ -26,7 +26,7 @@ from sqlalchemy.exc import SQLAlchemyError
 sys.path.append(str(Path(__file__).parents[1] / "kill"))
 from kill_world import Node, Side, World
 
-from gateway.cli.run import _Masking
+from gateway.cli.logs import _Masking
 from gateway.model import ReceiptType
 from gateway.simulators.archive_calls import GatewayAnswered
 from gateway.store.database import Database
