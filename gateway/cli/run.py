@@ -44,7 +44,7 @@ def command(config: Path, log_level: str) -> None:
     except ConfigurationError as error:
         click.echo(f"{error.detail}\n{error.operator}", err=True)
         sys.exit(2)
-    _keep_temporary_files_in(settings.folder / "temporary")
+    _find_room_for_temporary_files(settings.folder / "temporary")
     stop = stop_asked()
     gateway.start()
     click.echo(f"listening on {gateway.url}")
@@ -55,8 +55,10 @@ def command(config: Path, log_level: str) -> None:
     log.info("stopped")
 
 
-def _keep_temporary_files_in(folder: Path) -> None:
-    """Big requests wait on the documents' disk: the system's folder may be memory, small,
-    or not writable at all."""
-    folder.mkdir(exist_ok=True)
-    tempfile.tempdir = str(folder)
+def _find_room_for_temporary_files(folder: Path) -> None:
+    """Big requests wait on disk: where the system has no room for them, beside the documents."""
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError:
+        folder.mkdir(exist_ok=True)
+        tempfile.tempdir = str(folder)

@@ -119,6 +119,8 @@ Group={ACCOUNT}
 WorkingDirectory={_unit_path(it.config.parent)}
 EnvironmentFile=-{_unit_path(secrets)}
 Environment=PYTHONDONTWRITEBYTECODE=1
+# Big requests wait there; /tmp is memory on many systems. PrivateTmp gives us our own.
+Environment=TMPDIR=/var/tmp
 ExecStart={command}
 Restart=on-failure
 RestartSec=10

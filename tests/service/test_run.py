@@ -29,9 +29,9 @@ REQUEST = f"""<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s
 class Running:
     """The gateway as a process of its own; what it logs can be waited for."""
 
-    def __init__(self, config: Path) -> None:
+    def __init__(self, config: Path, *under: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "gateway", "run", "--config", str(config)],
+            [*under, sys.executable, "-m", "gateway", "run", "--config", str(config)],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -151,21 +151,54 @@ def test_the_health_check_of_the_container_is_content(running: Running) -> None:
     assert subprocess.run([sys.executable, "-c", gone], stderr=subprocess.DEVNULL).returncode != 0
 
 
-@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc")
-def test_a_big_request_waits_on_the_disk_of_the_documents(
-    settings_file: Path, running: Running
-) -> None:
-    files = Path(f"/proc/{running.process.pid}/fd")
-    with socket.create_connection(("127.0.0.1", running.port)) as connection:
-        connection.sendall(
-            b"POST /noarkExchange HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n\r\n"
+# Makes every mount read-only but the folder in $1, and runs the rest.
+_READ_ONLY = """
+set -e
+mount --make-rprivate /
+mount --bind "$1" "$1"
+awk '{print $5}' /proc/self/mountinfo | while read -r at; do
+  case "$at" in "$1"|/proc*|/sys*|/dev*) ;; *) mount -o remount,bind,ro "$at" || true;; esac
+done
+shift
+exec "$@"
+"""
+
+
+def read_only_but(folder: Path) -> list[str]:
+    """A command that runs another with nothing writable but `folder`; skips where it cannot."""
+    unshare = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "-r", "--mount"]
+    command = [*unshare, "sh", "-c", _READ_ONLY, "sh", str(folder)]
+    probe = 'touch "$1" && ! touch /tmp/probe /var/tmp/probe'
+    try:
+        tried = subprocess.run(
+            [*command, "sh", "-c", probe, "sh", str(folder / "probe")], capture_output=True
         )
-        open_files: set[str] = set()
-        while not any("/temporary/" in one for one in open_files):
-            connection.sendall(b" " * 100_000)  # ends with an error when all has been sent
-            open_files = {os.readlink(one) for one in files.iterdir() if one.is_symlink()}
-    held = next(one for one in open_files if "/temporary/" in one)
-    assert held.startswith(str(settings_file.parent / "data" / "temporary"))
+    except FileNotFoundError:
+        pytest.skip("unshare is not here")
+    if tried.returncode != 0:
+        pytest.skip("this machine lets nobody make mounts read-only")
+    return command
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="mounts are Linux'")
+def test_nothing_but_its_folder_needs_to_be_writable(settings_file: Path) -> None:
+    data = settings_file.parent / "data"
+    data.mkdir()
+    gateway = Running(settings_file, *read_only_but(data))
+    try:
+        files = Path(f"/proc/{gateway.process.pid}/fd")
+        with socket.create_connection(("127.0.0.1", gateway.port)) as connection:
+            connection.sendall(b"POST /noarkExchange HTTP/1.1\r\nContent-Length: 9000000\r\n\r\n")
+            held: list[str] = []
+            while not held:  # ends with an error when it has all been sent
+                connection.sendall(b" " * 100_000)
+                opened = [os.readlink(one) for one in files.iterdir() if one.is_symlink()]
+                held = [one for one in opened if one.startswith(str(data / "temporary"))]
+        gateway.stop()
+        gateway.await_line("stopped")
+        assert gateway.process.wait(60) == 0
+    finally:
+        gateway.process.kill()
 
 
 def test_what_is_in_the_way_at_the_start_is_said_without_a_traceback(
