@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import httpx
 
-from gateway.cli.logs import log_to_stderr, stop_asked
+from gateway.cli.logs import LEVELS, log_to_stderr, stop_asked
 from gateway.cli.mask_key import read_masks
 from gateway.errors import ConfigurationError
 from gateway.http import new_client, tls_context
@@ -65,7 +65,12 @@ def _address(ctx: click.Context, param: click.Parameter, value: str) -> tuple[st
 )
 @click.option("--profile", default="faithful", show_default=True, help="For our translation.")
 @click.option("--system", default="p360", show_default=True, help="The archive system's name.")
-@click.option("--log-level", default="INFO", show_default=True)
+@click.option(
+    "--log-level",
+    type=click.Choice(LEVELS, case_sensitive=False),
+    default="INFO",
+    show_default=True,
+)
 def command(
     listen: tuple[str, int],
     to: str,
