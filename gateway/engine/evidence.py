@@ -50,6 +50,7 @@ def message_record(message: Message) -> dict[str, Any]:
     """A message as plain data. Values that were lost in translation are left out: they
     may be anything that a case worker wrote."""
     record = asdict(message)
+    record["losses"] = [loss._asdict() for loss in message.losses]
     for loss in record["losses"]:
         del loss["value"]
     return masked_values(plain(record))  # type: ignore[no-any-return]
