@@ -152,7 +152,7 @@ class Inbound:
             offer,
             sbd,
             kind,
-            document_type=sbd.standard or LETTER_TYPE,
+            document_type=sbd.standard or (LETTER_TYPE if kind is Kind.LETTER else sbd.type),
             signature=None if opened.signature is None else asdict(opened.signature),
             warnings=warnings,
             duplicate_key=f"in|{sbd.sender}|{sbd.type}|{sbd.message_id}",
@@ -168,23 +168,24 @@ class Inbound:
         files = [one for one in opened.documents if one.filename != "arkivmelding.xml"]
         messages.add_documents(entry.tx, letter.row_id, metadata, Role.METADATA)
         messages.add_documents(entry.tx, letter.row_id, files)
-        if sbd.avtalt is not None:
-            content = self._business_message(sbd.avtalt)
+        said = sbd.unknown if sbd.avtalt is None else sbd.avtalt
+        if said is not None:
+            content = self._business_message(said, "melding" if sbd.avtalt is None else "avtalt")
             messages.add_documents(entry.tx, letter.row_id, [content], Role.BUSINESS)
         if sbd.expires is not None and sbd.expires < entry.now and kind is Kind.LETTER:
             entry.record(letter, Fact.EXPIRED, _EXPIRED)
         else:
             entry.record(letter, Fact.ARRIVED)
 
-    def _business_message(self, said: Mapping[str, Any]) -> Document:
-        """The part of an avtalt that lies outside its files, for whoever picks it up."""
+    def _business_message(self, said: Mapping[str, Any], name: str) -> Document:
+        """What lies outside the files of a message, for whoever picks it up."""
         writer = self._context.blobs.create()
         try:
             writer.write(json.dumps(said, ensure_ascii=False, indent=2).encode())
             content = writer.commit()
         finally:
             writer.discard()
-        return Document("avtalt.json", "application/json", content)
+        return Document(f"{name}.json", "application/json", content)
 
     def _receipt(self, entry: Entry, offer: Offer, sbd: Sbd) -> None:
         letter = self._original(entry, sbd)

@@ -182,13 +182,12 @@ class Entry:
 
     def send_status(self, original: Message, value: Status) -> None:
         """A status SBD to the sender of `original`, with its ids and channel."""
-        avtalt = (original.document_type or "").endswith("::avtalt")
         self._store_and_send(
             self._reply(
                 original,
                 kind=Kind.STATUS,
                 message_id=original.message_id,
-                process=AVTALT_RESPONSE_PROCESS if avtalt else RECEIPT_PROCESS,
+                process=_status_process(original),
                 document_type=STATUS_TYPE,
                 status_value=value,
             )
@@ -257,6 +256,14 @@ class Entry:
             ),
         )
         self.record(notice, Fact.ACCEPTED)
+
+
+def _status_process(original: Message) -> str | None:
+    """The process of a status, by the original's type (registry-and-statuses 3.4)."""
+    if original.kind is not Kind.OTHER:
+        return RECEIPT_PROCESS
+    avtalt = (original.document_type or "").endswith("::avtalt")
+    return AVTALT_RESPONSE_PROCESS if avtalt else None
 
 
 def _error(cause: str | None) -> AppReceipt:

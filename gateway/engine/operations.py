@@ -307,7 +307,8 @@ class Operations:
         if message.kind is not Kind.OTHER or message.direction is not Direction.INCOMING:
             raise NotDone(Obstacle.NOT_FOR_PICKUP)
         folder.mkdir(parents=True, exist_ok=True)
-        written = [_write(folder, one) for _, one in dossier.documents]
+        taken: set[str] = set()
+        written = [_write(folder, one, taken) for _, one in dossier.documents]
         with self._ledger.entry() as entry:
             if _get(entry.tx, row_id).state is Status.INNKOMMENDE_LEVERT:
                 entry.note(message, f"Hentet igjen av {who}")
@@ -389,9 +390,18 @@ def _pieces(stream: BinaryIO) -> Iterator[bytes]:
         yield piece
 
 
-def _write(folder: Path, document: Document) -> Path:
-    """Copy a document to a new file, durably. The name was checked when it was unpacked."""
-    path = folder / Path(document.filename).name
+def _write(folder: Path, document: Document, taken: set[str]) -> Path:
+    """Copy a document to a new file, durably. The name was checked when it was unpacked.
+
+    A sender may call a file as we call what lies outside the files; then it gets a number.
+    """
+    name = Path(document.filename).name
+    number = 1
+    while name.lower() in taken:
+        number += 1
+        name = f"{Path(document.filename).stem}-{number}{Path(document.filename).suffix}"
+    taken.add(name.lower())
+    path = folder / name
     with document.content.open() as source, path.open("xb") as target:
         for piece in _pieces(source):
             target.write(piece)

@@ -168,7 +168,6 @@ class Outbound:
         return x509.load_pem_x509_certificate(recipient.certificate_pem.encode())
 
     def _sbd(self, message: Message) -> Sbd:
-        assert message.process is not None, "outgoing messages have a process"
         assert message.document_type is not None, "outgoing messages have a document type"
         return Sbd(
             type=message.document_type.rpartition("::")[2],

@@ -38,6 +38,7 @@ _STANDARDS = {
     AVTALT: "urn:no:difi:avtalt:xsd::avtalt",
 }
 _HEADER = "standardBusinessDocumentHeader"
+_LONGEST_TYPE = 100
 _OSLO = ZoneInfo("Europe/Oslo")
 _UUID = re.compile(r"[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
 _IDENTIFIER = re.compile(r"(?:(\d{4}):)?([0-9]{9})(?::[^\s:]{1,35})?(?::\d)?")
@@ -74,6 +75,8 @@ class Sbd:
     related_to_message_id: str | None = None
     status: str | None = None
     avtalt: Mapping[str, Any] | None = None
+    unknown: Mapping[str, Any] | None = None
+    """Everything but the header, for a type that this module does not know."""
     standard: str | None = None
     """Document type URI as read; the writer derives it from `type` when None."""
 
@@ -337,7 +340,8 @@ def read_sbd(data: bytes, *, limits: Limits = DEFAULT_LIMITS, allow_icd_9908: bo
     """Read what any Integrasjonspunkt writes. `allow_icd_9908` also takes the retired
     country code of packages from before 2019.
 
-    Raises `BadSbd` (its detail begins with the member) or `LimitExceeded`.
+    A type that we do not know is read too, its message left as it is: whoever it is for
+    can pick it up. Raises `BadSbd` (its detail begins with the member) or `LimitExceeded`.
     """
     root = _object(_parse(data, limits), "root")
     header = _object(root.get(_HEADER), _HEADER)
@@ -345,12 +349,13 @@ def read_sbd(data: bytes, *, limits: Limits = DEFAULT_LIMITS, allow_icd_9908: bo
     declared = _text(identification, "type", "documentIdentification.type")
     if declared is None:
         raise BadSbd("documentIdentification.type: missing")
+    if len(declared) > _LONGEST_TYPE:
+        raise BadSbd(f"documentIdentification.type: longer than {_LONGEST_TYPE} characters")
     kind = declared.lower()
-    if kind not in _STANDARDS:
-        raise BadSbd(f"documentIdentification.type: not a message for an archive: {declared!r}")
-    if len(root) != 2 or kind not in root:
+    known = kind in _STANDARDS
+    if known and (len(root) != 2 or kind not in root):
         raise BadSbd(f"root: must hold {_HEADER} and {kind} and nothing else")
-    message = _object(root[kind], kind)
+    message = _object(root[kind], kind) if known else {}
     scopes = _scopes_read(header)
     conversation = scopes.get("conversationid", {})
     channel = scopes.get("messagechannel", {})
@@ -375,6 +380,7 @@ def read_sbd(data: bytes, *, limits: Limits = DEFAULT_LIMITS, allow_icd_9908: bo
         related_to_message_id=_text(message, "relatedToMessageId", f"{kind}.relatedToMessageId"),
         status=_status(message) if kind == STATUS else None,
         avtalt=message if kind == AVTALT else None,
+        unknown=None if known else {name: root[name] for name in root if name != _HEADER},
         standard=_text(identification, "standard", "documentIdentification.standard"),
     )
 

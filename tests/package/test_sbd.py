@@ -280,7 +280,7 @@ def _party(which: str, **members: object) -> Callable[[dict[str, Any]], object]:
         (lambda root: root.update(arkivmelding=[]), "arkivmelding"),
         (lambda root: root["arkivmelding"].update(sikkerhetsnivaa="høy"), "sikkerhetsnivaa"),
         (lambda root: root["arkivmelding"].update(hoveddokument=7), "hoveddokument"),
-        (_identification(type="feil"), "documentIdentification.type"),
+        (_identification(type="x" * 101), "documentIdentification.type"),
         (_identification(type=None), "documentIdentification.type"),
         (_identification(instanceIdentifier="1-2-3-4-5"), "instanceIdentifier: not a UUID"),
         (_identification(instanceIdentifier=None), "instanceIdentifier: missing"),
@@ -308,6 +308,20 @@ def test_each_defect_names_its_member(
     with pytest.raises(BadSbd) as caught:
         read_sbd(json.dumps(root).encode())
     assert member in caught.value.detail
+
+
+@pytest.mark.parametrize(
+    "body", [{"publisering": {"dokumentId": [1]}}, {"annet": 7, "mer": None}, {}]
+)
+def test_a_type_that_nobody_knows_is_read_with_whatever_it_says(body: dict[str, Any]) -> None:
+    root = written()
+    del root["arkivmelding"]
+    root[HEADER]["documentIdentification"]["type"] = "Publisering"
+    sbd = read_sbd(json.dumps(root | body).encode())
+    assert (sbd.type, sbd.unknown) == ("publisering", body)
+    assert (sbd.sender, sbd.message_id) == (LETTER.sender, LETTER.message_id)
+    with pytest.raises(BadSbd, match="cannot write"):
+        write_sbd(sbd)
 
 
 @pytest.mark.parametrize("value", ["SENDT_KANSKJE", None, 7, ""])

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import re
 import time
+import uuid
 import zipfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from cryptography import x509
 from operators import of_kind, send, send_refused, stored, until, write_settings
 
 from gateway.cli import main
 from gateway.demo import Demo, Side
-from gateway.model import Direction, Status
+from gateway.model import Direction, Document, Status
+from gateway.package import Sbd, avtalt_sbd, build_package, read_sbd_only
+from gateway.ports import Parcel
 from gateway.simulators.archive import Behaviour
+from gateway.store import arrivals
 from gateway.store.messages import Kind
 
 
@@ -187,6 +195,82 @@ def test_an_avtalt_without_files_travels_too(
     folder = tmp_path / "ping"
     assert at_b("pickup", sent.output.strip(), "--out", str(folder)).exit_code == 0
     assert [one.name for one in folder.iterdir()] == ["avtalt.json"]
+
+
+def test_a_message_of_a_type_that_nobody_knows_is_kept_for_pick_up(
+    at_b: Command, a: Side, b: Side, demo: Demo, tmp_path: Path
+) -> None:
+    """Nobody forces it into EDU, and no quarantine: MOTTATT, and LEVERT when it is fetched."""
+    filed, quarantined = len(b.archive.letters), len(quarantine(b))
+    message_id = str(uuid.uuid4())
+    put_on_the_network(a, b, of_unknown_type(a, b, message_id))
+    until(lambda: message_id in at_b("list", "--waiting").output)
+    until(lambda: status_sbds(demo, message_id))
+
+    folder = tmp_path / "fetched"
+    assert at_b("pickup", message_id, "--out", str(folder)).exit_code == 0
+    assert (folder / "melding.json").read_bytes() == b"the sender's own file of this name"
+    assert json.loads((folder / "melding-2.json").read_text("utf-8")) == {
+        "publisering": {"dokumentId": [1, "æ"]}
+    }
+    until(lambda: len(status_sbds(demo, message_id)) == 2)
+    assert sorted(str(one.status) for one in status_sbds(demo, message_id)) == ["LEVERT", "MOTTATT"]
+    assert {one.process for one in status_sbds(demo, message_id)} == {None}
+    assert len(b.archive.letters) == filed
+    assert len(quarantine(b)) == quarantined
+
+
+def of_unknown_type(a: Side, b: Side, message_id: str) -> bytes:
+    """A sound package from A to B, but of a type that is none of ours."""
+    context = a.gateway.context
+    recipient = context.addresses.find(b.orgnr)
+    sbd = avtalt_sbd(
+        sender=a.orgnr, receiver=b.orgnr, message_id=message_id, conversation_id=message_id,
+        created=datetime.now(UTC), expires=None, identifier="x", content=None,
+    )  # fmt: skip
+    writer = context.blobs.create()
+    writer.write(b"the sender's own file of this name")
+    package, changed = io.BytesIO(), io.BytesIO()
+    build_package(
+        package,
+        sbd,
+        [Document("melding.json", "application/json", writer.commit())],
+        signer=context.identities[0],
+        receiver_certificate=x509.load_pem_x509_certificate(recipient.certificate_pem.encode()),
+    )
+    with zipfile.ZipFile(package) as whole, zipfile.ZipFile(changed, "w") as zip:
+        root = json.loads(whole.read("sbd.json"))
+        identification = root["standardBusinessDocumentHeader"]["documentIdentification"]
+        identification |= {"type": "publisering", "standard": "urn:example:xsd::publisering"}
+        del root["avtalt"]
+        root["publisering"] = {"dokumentId": [1, "æ"]}
+        zip.writestr("sbd.json", json.dumps(root))
+        zip.writestr("asic.zip", whole.read("asic.zip"))
+    return changed.getvalue()
+
+
+def put_on_the_network(a: Side, b: Side, package: bytes) -> None:
+    transport = a.gateway.context.transport
+    writer = a.gateway.context.blobs.create()
+    writer.write(package)
+    md5 = hashlib.md5(package, usedforsecurity=False).hexdigest()
+    parcel = Parcel(a.orgnr, b.orgnr, str(uuid.uuid4()), writer.commit(), md5)
+    transport.upload(transport.announce(parcel), parcel)
+
+
+def status_sbds(demo: Demo, message_id: str) -> list[Sbd]:
+    """The statuses of this message that the network has."""
+    found = []
+    for transfer in demo.network.transfers:
+        if transfer.file is not None and transfer.status.name != "UploadStarted":
+            with transfer.file.open("rb") as file:
+                found.append(read_sbd_only(file))
+    return [one for one in found if (one.type, one.message_id) == ("status", message_id)]
+
+
+def quarantine(side: Side) -> set[str]:
+    with side.gateway.database.read() as tx:
+        return arrivals.quarantined(tx)
 
 
 def test_a_letter_is_not_for_pick_up(demo: Demo, at_b: Command) -> None:
