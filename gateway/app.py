@@ -312,6 +312,7 @@ def _policy(settings: Settings) -> Policy:
         channel=network.channel,
         first_retry=timedelta(seconds=settings.messages.retry_seconds),
         unclear_wait=timedelta(seconds=settings.messages.unclear_seconds),
+        receipt_wait=timedelta(hours=hours) if (hours := settings.messages.receipt_hours) else None,
     )
 
 

@@ -54,6 +54,9 @@ class Fact(StrEnum):
     PICKED_UP = "a person or a system has fetched it here"
     UNDELIVERABLE = "it can never be handed to our archive"
     EXPIRED = "its deadline has passed"
+    RECEIPT_OVERDUE = "our archive took it and its own AppReceipt never came"
+    RECEIPT_LATE = "our archive's own AppReceipt came when its sender had been answered"
+    ACCEPTANCE_REVOKED = "our archive refuses it after its sender was told that it is filed"
 
 
 class Action(StrEnum):
@@ -62,6 +65,7 @@ class Action(StrEnum):
     SEND = "hand it to the network"
     DELIVER = "hand it to the archive"
     WATCH_DEADLINE = "see at its deadline whether it has arrived"
+    WATCH_RECEIPT = "see later whether our archive has sent its own AppReceipt"
     STATUS_MOTTATT = "send status MOTTATT to its sender"
     STATUS_LEVERT = "send status LEVERT to its sender"
     SEND_KVITTERING = "send its sender an arkivmelding_kvittering, unless one was sent"
@@ -96,7 +100,13 @@ TABLE: Mapping[Sort, Mapping[Fact, Step]] = MappingProxyType(
         Sort.LETTER_IN: {
             Fact.RETRIED: Step(Status.INNKOMMENDE_MOTTATT),
             Fact.ARRIVED: Step(Status.INNKOMMENDE_MOTTATT, (Action.STATUS_MOTTATT, Action.DELIVER)),
-            Fact.FILED: Step(Status.INNKOMMENDE_LEVERT, (Action.STATUS_LEVERT,)),
+            Fact.FILED: Step(
+                Status.INNKOMMENDE_LEVERT, (Action.STATUS_LEVERT, Action.WATCH_RECEIPT)
+            ),
+            # What it answered when it took the letter is then its word (decision 8).
+            Fact.RECEIPT_OVERDUE: Step(Status.ANNET, (Action.SEND_KVITTERING,)),
+            Fact.RECEIPT_LATE: Step(Status.ANNET),
+            Fact.ACCEPTANCE_REVOKED: Step(Status.FEIL, (Action.ALERT,)),
             Fact.REJECTED: Step(Status.FEIL, (Action.SEND_KVITTERING, Action.ALERT)),
             Fact.UNDELIVERABLE: Step(Status.FEIL, (Action.SEND_KVITTERING, Action.ALERT)),
             Fact.EXPIRED: Step(Status.LEVETID_UTLOPT, (Action.SEND_KVITTERING,)),

@@ -324,7 +324,8 @@ def _described(dossier: Dossier) -> Iterator[str]:
         if value:
             yield f"  {label + ':':<22}{value}"
     if message.receipt is not None:
-        yield f"receipt: {message.receipt.type}"
+        what = "the archive's answer" if message.kind is Kind.LETTER else "receipt"
+        yield f"{what}: {message.receipt.type}"
         for said in message.receipt.messages:
             yield f"  {said.code}: {said.text}"
     yield "timeline"

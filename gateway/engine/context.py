@@ -42,6 +42,8 @@ class Policy:
     """How long an archive's own AppReceipt is waited for when its answer was lost."""
     deadline_grace: timedelta = timedelta(minutes=10)
     """How much later than its deadline a letter's statuses may still come."""
+    receipt_wait: timedelta | None = timedelta(hours=24)
+    """How long the AppReceipt of an archive that took a letter is waited for; None: for ever."""
 
 
 def _now() -> datetime:

@@ -79,7 +79,7 @@ class Handover:
         if answer is not None and answer.messages:
             said = "; ".join(f"{one.code}: {one.text}" for one in answer.messages)
         if answer is None or answer.type.accepted:
-            self._end(job, message, Fact.FILED, said)
+            self._end(job, message, Fact.FILED, said, answer)
         else:
             self._end(job, message, Fact.REJECTED, said or str(answer.type), answer)
 

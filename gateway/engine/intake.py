@@ -17,6 +17,7 @@ from lxml import etree
 from gateway.edu.payload import Payload, PayloadKind
 from gateway.engine.context import Context
 from gateway.engine.ledger import LETTER_TYPE, RECEIPT_PROCESS, RECEIPT_TYPE, Ledger
+from gateway.engine.own_receipt import record_late_receipt
 from gateway.engine.prompt import Prompt
 from gateway.errors import (
     CannotHandle,
@@ -278,11 +279,12 @@ class Intake:
             else:  # an attempt whose answer was lost need not be made again
                 messages.lock(entry.tx, letter.row_id)
                 jobs.wake(entry.tx, letter.row_id, Task.DELIVER, entry.now)
+                jobs.cancel(entry.tx, letter.row_id, Task.RECEIPT)
                 earlier = entry.answered(letter)
-                if earlier is not None and earlier != receipt:
-                    # It may have filed the letter twice; the sender gets one answer (8).
+                if earlier is not None:  # the sender gets one answer (design, decision 8)
                     audit.info("another receipt for %s was not passed on", letter.message_id)
-                    entry.note(letter, f"another AppReceipt from the archive: {receipt.type}")
+                    if earlier != receipt:
+                        record_late_receipt(entry, letter, earlier, receipt)
                     return OK
             key = f"receipt|{letter.message_id}|{receiver}|{_receipt_hash(receipt)}"
             try:

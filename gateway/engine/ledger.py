@@ -149,6 +149,8 @@ class Entry:
                 if message.expires is not None:
                     due = message.expires + self.context.policy.deadline_grace
                     jobs.add(self.tx, message.row_id, Task.EXPIRE, due)
+            case Action.WATCH_RECEIPT:
+                self._watch_receipt(message, answer)
             case Action.STATUS_MOTTATT:
                 self.send_status(message, Status.MOTTATT)
             case Action.STATUS_LEVERT:
@@ -165,6 +167,14 @@ class Entry:
                 log.error(
                     "message_id=%s needs a person: %s", message.message_id, masked(cause or "")
                 )
+
+    def _watch_receipt(self, letter: Message, answer: AppReceipt | None) -> None:
+        policy = self.context.policy
+        if not policy.archive_sends_receipts or policy.receipt_wait is None:
+            return
+        if self.answered(letter) is None:
+            messages.keep_answer(self.tx, letter.row_id, answer or OK)
+            jobs.add(self.tx, letter.row_id, Task.RECEIPT, self.now + policy.receipt_wait)
 
     def answered(self, letter: Message) -> AppReceipt | None:
         """The receipt that this letter has got, from its receiver or from us."""

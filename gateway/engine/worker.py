@@ -22,6 +22,7 @@ from gateway.engine.held import Held
 from gateway.engine.inbound import Inbound
 from gateway.engine.ledger import Ledger
 from gateway.engine.outbound import Outbound
+from gateway.engine.own_receipt import OwnReceipt
 from gateway.errors import GatewayError
 from gateway.store import jobs
 from gateway.store.database import NODE
@@ -61,6 +62,7 @@ class Workers:
             (Task.SEND, Outbound(context, ledger).send, per_task),
             (Task.DELIVER, Handover(context, ledger).deliver, per_task),
             (Task.EXPIRE, Deadline(context, ledger).check, 1),
+            (Task.RECEIPT, OwnReceipt(context, ledger).check, 1),
         )
         self._threads = [threading.Thread(target=self._poll, name="poll", daemon=True)]
         for task, act, threads in tasks:

@@ -247,6 +247,14 @@ class Messages:
         least=0.1,
         most=86400,
     )
+    receipt_hours: float = key(
+        24.0,
+        "how long the AppReceipt of an archive that took a letter is waited for; then its "
+        "sender gets kvittering by what the archive answered. 0: for ever",
+        unit="hours",
+        least=0,
+        most=8760,
+    )
     keep_documents_days: int = key(
         90,
         "content is deleted so long after its message was over, never while it needs a person; "

@@ -23,6 +23,8 @@ class Task(StrEnum):
     DELIVER = "deliver"
     EXPIRE = "expire"
     """See at its deadline whether a letter has arrived."""
+    RECEIPT = "receipt"
+    """See whether the archive has sent its own AppReceipt for a letter that it took."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +139,15 @@ def wake(tx: Connection, message: int, task: Task, due: datetime) -> None:
             job.c.held.is_(False),
         )
         .values(due=due)
+    )
+
+
+def cancel(tx: Connection, message: int, task: Task) -> None:
+    """There is no need for it any more; harmless when it is done or was never asked for."""
+    tx.execute(
+        job.update()
+        .where(job.c.message == message, job.c.task == task, job.c.due.isnot(None))
+        .values(due=None, held=False, attempt=job.c.attempt + 1)
     )
 
 

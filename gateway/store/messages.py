@@ -157,6 +157,11 @@ def change(tx: Connection, row_id: int, **columns: Any) -> None:
     tx.execute(message.update().where(message.c.id == row_id).values(**columns))
 
 
+def keep_answer(tx: Connection, row_id: int, answer: AppReceipt) -> None:
+    """Remember what our archive answered when it was handed this letter."""
+    change(tx, row_id, receipt=_receipt_to_json(answer))
+
+
 def note_losses(tx: Connection, row_id: int, losses: Iterable[Loss]) -> None:
     """Set what translation could not carry over."""
     change(tx, row_id, losses=[loss._asdict() for loss in losses])

@@ -52,7 +52,12 @@ _ROLES = {
     Role.BUSINESS: "innhold",
     Role.PACKAGE: "pakke",
 }
-_TASKS = {"send": "Sending", "deliver": "Avlevering", "expire": "Kontroll av frist"}
+_TASKS = {
+    "send": "Sending",
+    "deliver": "Avlevering",
+    "expire": "Kontroll av frist",
+    "receipt": "Venter på arkivets kvittering",
+}
 _SUBJECTS = {
     "database": "Database",
     "disk": "Disk",
