@@ -30,8 +30,9 @@
         ├── CertificateUnusable
         └── ConfigurationError  SettingsWrong
 
-Each leaf says three things: what the peer is told (`receipt`), whether trying again
-helps (`retry`), and what the operator should do (`operator`). Texts for peers are
+Each leaf says four things: what the peer is told (`receipt`), whether trying again
+helps (`retry`), whether the others would meet the same (`outage`), and what the operator
+should do (`operator`). Texts for peers are
 Norwegian or byte-exact as the predecessor's (bestedu-soap 3.5); the rest is English.
 Messages of exceptions never hold titles, payloads or secrets.
 """
@@ -56,6 +57,8 @@ class GatewayError(Exception):
     """Root of the tree. `detail` is for logs and operators, in English."""
 
     retry = Retry.NEVER
+    outage = False
+    """Whether the neighbour is not there for anybody, whatever the message."""
     code = "Unknown"
     text = "Teknisk feil: kan ikke behandle melding"
     operator = "Read the message's timeline; report it if the cause is not clear."
@@ -241,33 +244,40 @@ class Unavailable(GatewayError):
 
 
 class NetworkUnavailable(Unavailable):
-    pass
+    outage = True
 
 
 class RegistryUnavailable(Unavailable):
-    pass
+    outage = True
 
 
 class TokenUnavailable(Unavailable):
-    pass
+    outage = True
 
 
 class ArchiveUnreachable(Unavailable):
     """Nothing was handed over: refused connection, DNS, TLS, 503."""
 
+    outage = True
+
 
 class ArchiveUnclear(Unavailable):
     """The archive may have filed it: time-out, lost connection, unreadable answer."""
+
+    outage = True
 
 
 class ArchiveSilent(ArchiveUnclear):
     """The archive answered a letter without a result (decision 9)."""
 
+    outage = False
     operator = "See in the archive whether it has the letter; it should send its AppReceipt."
 
 
 class TransferUnclear(Unavailable):
     """The bytes may have arrived; ask `Transport.outcome` before sending again."""
+
+    outage = True
 
 
 class TransferFailed(Unavailable):
@@ -299,6 +309,7 @@ class NetworkAccessDenied(NetworkRefused):
     the answers look the same, so it is tried again while the operator is told."""
 
     retry = Retry.LATER
+    outage = True
 
 
 class OfferGone(NeedsOperator):
@@ -311,10 +322,12 @@ class OfferGone(NeedsOperator):
 class RegistryRefused(NeedsOperator):
     """401, 403 or a bad signature: our own trouble, never "receiver unknown"."""
 
+    outage = True
     operator = "Run `edu-gateway check`; the registry does not accept us or is not genuine."
 
 
 class TokenRefused(NeedsOperator):
+    outage = True
     operator = "Check client id, certificate, scopes, system user and the clock."
 
 

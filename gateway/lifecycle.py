@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -211,6 +211,60 @@ def retry_after(failures: int, first: timedelta = FIRST_RETRY, spread: float = 0
     return min(first * factor, LONGEST_RETRY) * (1 + spread / 10)
 
 
+OUTAGES_UNTIL_OPEN = 3
+LONGEST_OPEN = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Circuit:
+    """A neighbour that was not there: an archive, or the way to a receiver.
+
+    `outages` in a row since `since`. Closed until there are enough of them, then open
+    until `probe_at`; from then on half open: one message tries, the others wait.
+    """
+
+    outages: int
+    since: datetime
+    probe_at: datetime | None = None
+
+    @property
+    def open(self) -> bool:
+        """Whether messages wait, but for the one that tries."""
+        return self.probe_at is not None
+
+
+def after_outage(
+    known: Circuit | None,
+    now: datetime,
+    *,
+    probing: bool,
+    first: timedelta = FIRST_RETRY,
+    asked: timedelta = timedelta(),
+    spread: float = 0.0,
+) -> Circuit:
+    """What an attempt makes of a circuit when the neighbour was not there.
+
+    While it is open only the one that tries (`probing`) counts: others had begun before.
+    The pauses between two tries double, to 5 minutes, but are as long as the neighbour
+    `asked` for; `spread` as in `retry_after`.
+    """
+    if known is not None and known.open and not probing:
+        return known
+    if known is None or (not known.open and now - known.since > LONGEST_RETRY):
+        known = Circuit(0, now)
+    outages = known.outages + 1
+    if outages < OUTAGES_UNTIL_OPEN:
+        return Circuit(outages, known.since)
+    factor: int = 2 ** min(outages - OUTAGES_UNTIL_OPEN, 8)
+    pause = max(min(first * factor, LONGEST_OPEN) * (1 + spread / 10), asked)
+    return Circuit(outages, known.since, now + pause)
+
+
+def may_try(circuit: Circuit, now: datetime) -> bool:
+    """Whether a message may go to the neighbour now, unless another one tries already."""
+    return circuit.probe_at is None or circuit.probe_at <= now
+
+
 def page() -> str:
     """The table as a page for people, in Markdown."""
     lines = [
@@ -244,6 +298,11 @@ def page() -> str:
         "",
         "What failed for the moment is tried again after 20 s, then three times as long each",
         "time, at most an hour, until the deadline.",
+        "",
+        f"When an archive, or the way to a receiver, was not there {OUTAGES_UNTIL_OPEN} times in a",
+        "row, everything else for it waits. One message at a time tries: after 20 s, then twice",
+        f"as long each time, at most {LONGEST_OPEN.seconds // 60} minutes. When one gets through,",
+        "all go at once. Deadlines count meanwhile.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -350,6 +350,7 @@ def _described(dossier: Dossier) -> Iterator[str]:
             [
                 f"{one.task.value}: {'done' if one.due is None else 'next ' + _time(one.due)}, "
                 f"{one.failures} failures{', last: ' + one.problem if one.problem else ''}"
+                + (f", waits with the others for {one.waits_for}" if one.waits_for else "")
                 for one in dossier.work
             ],
         ),

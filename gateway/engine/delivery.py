@@ -11,7 +11,8 @@ from datetime import datetime
 
 from gateway.arkivmelding import read_arkivmelding
 from gateway.engine.context import Context
-from gateway.engine.ledger import Ledger
+from gateway.engine.ledger import Entry, Ledger
+from gateway.engine.neighbours import Neighbours, way_to_archive
 from gateway.errors import (
     ArchiveFault,
     ArchiveSilent,
@@ -22,10 +23,10 @@ from gateway.errors import (
     PackageError,
     Retry,
 )
-from gateway.lifecycle import Fact
+from gateway.lifecycle import Circuit, Fact
 from gateway.model import AppReceipt, Envelope, Loss, Melding, Party
 from gateway.ports import Delivery
-from gateway.store import jobs, messages
+from gateway.store import circuits, jobs, messages
 from gateway.store.jobs import Job
 from gateway.store.messages import Kind, Message, Role
 from gateway.translate import Facts, to_melding
@@ -41,19 +42,23 @@ _EXPIRED = "Levetiden for meldingen utløp før den kunne avleveres sakarkivsyst
 class Handover:
     """Carries out the job ``deliver``."""
 
-    def __init__(self, context: Context, ledger: Ledger) -> None:
+    def __init__(self, context: Context, ledger: Ledger, neighbours: Neighbours) -> None:
         self._context = context
         self._ledger = ledger
+        self._neighbours = neighbours
 
     def deliver(self, job: Job) -> None:
         """One attempt. Every outcome is recorded; raises nothing of `GatewayError`."""
         with self._context.database.read() as tx:
             message = messages.get(tx, job.message)
+            circuit = circuits.find(tx, way_to_archive(message))
         now = self._context.now()
         if job.unclear is not None and self._settled_or_waiting(job, message, job.unclear):
             return
         if message.kind is Kind.LETTER and message.expires is not None and now > message.expires:
             self._end(job, message, Fact.EXPIRED, _EXPIRED)
+            return
+        if not self._neighbours.may_try(job, message, way_to_archive(message), circuit):
             return
         try:
             payload = self._payload(message)
@@ -61,27 +66,31 @@ class Handover:
             with self._ledger.entry() as entry:
                 if not jobs.begin(entry.tx, job, now):
                     return
+                if job.unclear is not None:
+                    self._mark_possible_duplicate(entry, message)
             answer = self._context.archive.put_message(delivery)
             if answer is None and message.kind is Kind.LETTER:
                 raise ArchiveSilent("the archive answered a letter without a result")
         except (MessageRefused, PackageError) as error:  # it cannot be made into EDU
             self._end(job, message, Fact.UNDELIVERABLE, error.text, error.receipt)
         except ArchiveUnclear as error:
-            self._unclear(job, message, error)
+            self._unclear(job, message, error, circuit)
         except GatewayError as error:
-            self._failed(job, message, error)
+            self._failed(job, message, error, circuit)
         else:
-            self._answered(job, message, answer)
+            self._answered(job, message, answer, circuit)
 
-    def _answered(self, job: Job, message: Message, answer: AppReceipt | None) -> None:
+    def _answered(
+        self, job: Job, message: Message, answer: AppReceipt | None, circuit: Circuit | None
+    ) -> None:
         """Decision 9: OK, WARNING and silence to a receipt mean that it has it."""
         said = None
         if answer is not None and answer.messages:
             said = "; ".join(f"{one.code}: {one.text}" for one in answer.messages)
         if answer is None or answer.type.accepted:
-            self._end(job, message, Fact.FILED, said, answer)
+            self._end(job, message, Fact.FILED, said, answer, circuit)
         else:
-            self._end(job, message, Fact.REJECTED, said or str(answer.type), answer)
+            self._end(job, message, Fact.REJECTED, said or str(answer.type), answer, circuit)
 
     # --- when nobody knows whether the archive has it ---------------------------------
 
@@ -104,15 +113,19 @@ class Handover:
                 if entry.now < again:
                     jobs.defer(entry.tx, job, again)
                     return True
-            note = f"possible duplicate: handed over again at {entry.now.isoformat()}"
-            messages.change(entry.tx, message.row_id, warnings=[*message.warnings, note])
         return False
 
-    def _unclear(self, job: Job, message: Message, error: ArchiveUnclear) -> None:
+    def _mark_possible_duplicate(self, entry: Entry, message: Message) -> None:
+        note = f"possible duplicate: handed over again at {entry.now.isoformat()}"
+        messages.change(entry.tx, message.row_id, warnings=[*message.warnings, note])
+
+    def _unclear(
+        self, job: Job, message: Message, error: ArchiveUnclear, circuit: Circuit | None
+    ) -> None:
         if isinstance(error, ArchiveSilent) and job.failures + 1 >= _SILENCES_UNTIL_PERMANENT:
             # It says nothing whatever we do; more copies would only make more duplicates.
             text = _UNDELIVERED.format(receiver=message.receiver)
-            self._end(job, message, Fact.UNDELIVERABLE, text)
+            self._end(job, message, Fact.UNDELIVERABLE, text, circuit=circuit)
             return
         log.warning("message_id=%s: outcome unknown: %s", message.message_id, error.detail)
         waits = message.kind is Kind.LETTER
@@ -124,11 +137,14 @@ class Handover:
             if waits and not known:
                 due = max(due, entry.now + wait)
             problem = f"{type(error).__name__}: {error.detail}"
+            self._hear(entry, job, message, error, circuit)
             jobs.postpone(entry.tx, job, due, problem, unclear=True)
 
     # --- when it certainly has not ----------------------------------------------------
 
-    def _failed(self, job: Job, message: Message, error: GatewayError) -> None:
+    def _failed(
+        self, job: Job, message: Message, error: GatewayError, circuit: Circuit | None
+    ) -> None:
         permanent = error.retry is Retry.NEVER or (
             isinstance(error, ArchiveFault)
             and error.fault_code == "Client"
@@ -136,12 +152,30 @@ class Handover:
         )
         if permanent:
             text = _UNDELIVERED.format(receiver=message.receiver)
-            self._end(job, message, Fact.UNDELIVERABLE, text)
+            self._end(job, message, Fact.UNDELIVERABLE, text, circuit=circuit)
             return
         log.warning("message_id=%s not delivered yet: %s", message.message_id, error.detail)
         with self._ledger.entry() as entry:
+            away = self._hear(entry, job, message, error, circuit)
             due = self._context.retry_at(job.failures + 1)
             jobs.postpone(entry.tx, job, due, f"{type(error).__name__}: {error.detail}")
+            if away:
+                self._neighbours.wait(entry, job, message, way_to_archive(message))
+
+    def _hear(
+        self,
+        entry: Entry,
+        job: Job,
+        message: Message,
+        error: GatewayError,
+        circuit: Circuit | None,
+    ) -> bool:
+        """What a failure says of the archive; whether everybody waits for it now."""
+        if error.outage:
+            return self._neighbours.outage(entry, job, way_to_archive(message), error)
+        if isinstance(error, ArchiveFault | ArchiveSilent):
+            self._neighbours.there(entry, way_to_archive(message), circuit)
+        return False
 
     def _end(
         self,
@@ -150,8 +184,11 @@ class Handover:
         fact: Fact,
         description: str | None = None,
         answer: AppReceipt | None = None,
+        circuit: Circuit | None = None,
     ) -> None:
+        """`circuit`: what was known of the archive's, when the archive has answered."""
         with self._ledger.entry() as entry:
+            self._neighbours.there(entry, way_to_archive(message), circuit)
             if jobs.finish(entry.tx, job):
                 entry.record(message, fact, description, answer)
 

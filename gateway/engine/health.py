@@ -14,8 +14,10 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.engine.context import Books
+from gateway.engine.neighbours import is_archive
 from gateway.package import Identity
-from gateway.store import overview
+from gateway.store import circuits, overview
+from gateway.store.circuits import Trouble
 from gateway.store.jobs import Task
 from gateway.store.overview import Filter, Waiting
 
@@ -31,6 +33,7 @@ class Subject(StrEnum):
     PUBLISHED = "published certificate"
     ARCHIVE = "archive"
     NETWORK = "network"
+    RECEIVERS = "receivers"
     OLDEST = "oldest waiting"
     DEAD = "dead letters"
     PICKUP = "waiting for pick-up"
@@ -40,9 +43,9 @@ class Subject(StrEnum):
 VITAL = (Subject.DATABASE, Subject.DISK, Subject.CERTIFICATE, Subject.ARCHIVE, Subject.NETWORK)
 """What makes the whole DOWN; the rest needs a person, but the gateway works."""
 
-# How a job's problem begins when a neighbour, and not the message, is the cause.
-_ARCHIVE_TROUBLE = ("Archive",)
-_NETWORK_TROUBLE = ("Network", "Token", "Registry", "Transfer")
+# How a job's problem begins when the archive, and not the message, is the cause.
+_ARCHIVE_TROUBLE = "Archive"
+_SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,7 @@ class Health:
                 dead = overview.count(tx, Filter(attention=True))
                 pickup = overview.count(tx, Filter(waiting=True))
                 quarantine = len(overview.quarantined(tx))
+                troubles = circuits.troubles(tx)
         except SQLAlchemyError as error:
             log.warning("the database does not answer: %s", type(error).__name__)
             away = "the database does not answer; letters are refused until it does"
@@ -102,8 +106,9 @@ class Health:
         return [
             Finding(Subject.DATABASE, True, "answers"),
             *found,
-            _archive(delivering),
+            _archive(delivering, [one for one in troubles if is_archive(one.name)]),
             self._network(sending),
+            _receivers([one for one in troubles if not is_archive(one.name)]),
             self._oldest(sending, delivering),
             Finding(
                 Subject.DEAD,
@@ -172,9 +177,6 @@ class Health:
         if polling is not None:
             since, problem = polling
             return Finding(Subject.NETWORK, False, f"polling fails: {problem}", since, figures)
-        if (sending.problem or "").startswith(_NETWORK_TROUBLE):
-            summary = f"{sending.count} messages cannot be sent: {sending.problem}"
-            return Finding(Subject.NETWORK, False, summary, sending.oldest, figures)
         return Finding(Subject.NETWORK, True, f"{sending.count} messages wait", figures=figures)
 
     def _oldest(self, *queues: Waiting) -> Finding:
@@ -193,9 +195,29 @@ class Health:
         )
 
 
-def _archive(delivering: Waiting) -> Finding:
-    figures = {"waiting": delivering.count}
+def _archive(delivering: Waiting, away: Sequence[Trouble]) -> Finding:
+    figures = {"waiting": delivering.count, "circuits": len(away)}
+    if away:
+        return Finding(Subject.ARCHIVE, False, _told(away), away[0].circuit.since, figures)
     if (delivering.problem or "").startswith(_ARCHIVE_TROUBLE):
         summary = f"{delivering.count} messages cannot be delivered: {delivering.problem}"
         return Finding(Subject.ARCHIVE, False, summary, delivering.oldest, figures)
     return Finding(Subject.ARCHIVE, True, f"{delivering.count} messages wait", figures=figures)
+
+
+def _receivers(away: Sequence[Trouble]) -> Finding:
+    figures = {"count": len(away), "waiting": sum(one.waiting for one in away)}
+    if not away:
+        return Finding(Subject.RECEIVERS, True, "all that we write to are reached", figures=figures)
+    return Finding(Subject.RECEIVERS, False, _told(away), away[0].circuit.since, figures)
+
+
+def _told(away: Sequence[Trouble]) -> str:
+    """Who is away, how often that was seen, what waits, and when the next attempt is made."""
+    told = [
+        f"{one.name} was not there {one.circuit.outages} times in a row, {one.waiting} messages"
+        f" wait, next attempt at {one.circuit.probe_at:%H:%M:%S} UTC: {one.problem}"
+        for one in away[:_SHOWN]
+    ]
+    more = len(away) - _SHOWN
+    return "; ".join(told) + (f"; and {more} more" if more > 0 else "")

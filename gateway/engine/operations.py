@@ -23,7 +23,7 @@ from gateway.engine.evidence import Dossier, write_evidence
 from gateway.engine.ledger import Entry, Ledger
 from gateway.lifecycle import Fact
 from gateway.model import Content, Direction, Document, Status
-from gateway.store import messages, overview
+from gateway.store import circuits, messages, overview
 from gateway.store.blobs import Blob
 from gateway.store.jobs import Task
 from gateway.store.messages import Kind, Message, Role
@@ -208,6 +208,8 @@ class Operations:
                 )
             else:
                 entry.note(message, f"Nytt forsøk nå, bestilt av {who}")
+                if job.waits_for is not None:
+                    circuits.try_now(entry.tx, job.waits_for, entry.now)
                 _set(entry.tx, jobs_table, job.id, due=entry.now)
 
     def _begin_anew(self, entry: Entry, message: Message, who: str, force: bool) -> None:

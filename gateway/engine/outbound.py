@@ -17,13 +17,14 @@ from cryptography import x509
 from gateway.engine.context import Context
 from gateway.engine.deadline import EXPIRED
 from gateway.engine.ledger import Ledger
+from gateway.engine.neighbours import Neighbours, way_to_receiver
 from gateway.errors import CannotHandle, GatewayError, Retry, Unavailable
-from gateway.lifecycle import Fact
+from gateway.lifecycle import Circuit, Fact
 from gateway.model import Document, Status
 from gateway.package import Sbd, build_package
 from gateway.package.sbd import MAIN_DOCUMENT
 from gateway.ports import Parcel, TransferState
-from gateway.store import jobs, messages
+from gateway.store import circuits, jobs, messages
 from gateway.store.blobs import Blob
 from gateway.store.jobs import Job
 from gateway.store.messages import Kind, Message, Role
@@ -37,9 +38,10 @@ _DROPPED_OFTEN_ENOUGH = 3
 class Outbound:
     """Carries out the job ``send``."""
 
-    def __init__(self, context: Context, ledger: Ledger) -> None:
+    def __init__(self, context: Context, ledger: Ledger, neighbours: Neighbours) -> None:
         self._context = context
         self._ledger = ledger
+        self._neighbours = neighbours
 
     def send(self, job: Job) -> None:
         """One attempt. Every outcome is recorded; raises nothing of `GatewayError`."""
@@ -47,23 +49,31 @@ class Outbound:
             message = messages.get(tx, job.message)
             sent = Status.SENDT in {one.status for one in messages.events(tx, job.message)}
             transfer = jobs.open_transfer(tx, job.message)
+            circuit = circuits.find(tx, way_to_receiver(message))
+        watching = sent and transfer is not None
+        late = message.expires is not None and self._context.now() > message.expires
+        if late and not watching:
+            self._end(job, message, Fact.EXPIRED, EXPIRED)
+            return
+        if not self._neighbours.may_try(job, message, way_to_receiver(message), circuit):
+            return
         try:
-            if sent and transfer is not None:
-                self._watch(job, message, transfer)
-            elif message.expires is not None and self._context.now() > message.expires:
-                self._end(job, message, Fact.EXPIRED, EXPIRED)
+            if watching and transfer is not None:
+                self._watch(job, message, transfer, circuit)
             else:
-                self._send(job, message, transfer)
+                self._send(job, message, transfer, circuit)
         except GatewayError as error:
-            self._failed(job, message, error)
+            self._failed(job, message, error, circuit)
 
-    def _send(self, job: Job, message: Message, transfer: str | None) -> None:
+    def _send(
+        self, job: Job, message: Message, transfer: str | None, circuit: Circuit | None
+    ) -> None:
         parcel = self._parcel(message)
         transport = self._context.transport
         if transfer is not None:
             state = transport.outcome(transfer, message.sender)
             if state.uploaded:
-                return self._sent(job, message, transfer)
+                return self._sent(job, message, transfer, circuit)
             if state is TransferState.FAILED:
                 with self._ledger.entry() as entry:
                     jobs.close_transfer(entry.tx, transfer, entry.now, uploaded=False)
@@ -73,18 +83,20 @@ class Outbound:
             with self._ledger.entry() as entry:
                 jobs.announce_transfer(entry.tx, message.row_id, transfer, entry.now)
         transport.upload(transfer, parcel)
-        return self._sent(job, message, transfer)
+        return self._sent(job, message, transfer, circuit)
 
-    def _sent(self, job: Job, message: Message, transfer: str) -> None:
+    def _sent(self, job: Job, message: Message, transfer: str, circuit: Circuit | None) -> None:
         with self._ledger.entry() as entry:
+            self._neighbours.there(entry, way_to_receiver(message), circuit)
             if jobs.defer(entry.tx, job, entry.now + _WATCH[0]):
                 jobs.close_transfer(entry.tx, transfer, entry.now, uploaded=True)
                 entry.record(message, Fact.SENT)
 
-    def _watch(self, job: Job, message: Message, transfer: str) -> None:
+    def _watch(self, job: Job, message: Message, transfer: str, circuit: Circuit | None) -> None:
         """See that the network has let it through (altinn-transport 1.11)."""
         state = self._context.transport.outcome(transfer, message.sender)
         with self._ledger.entry() as entry:
+            self._neighbours.there(entry, way_to_receiver(message), circuit)
             if state is TransferState.FAILED:
                 jobs.close_transfer(entry.tx, transfer, entry.now, uploaded=False)
                 if jobs.dropped_transfers(entry.tx, message.row_id) < _DROPPED_OFTEN_ENOUGH:
@@ -97,7 +109,9 @@ class Outbound:
             else:
                 jobs.finish(entry.tx, job)
 
-    def _failed(self, job: Job, message: Message, error: GatewayError) -> None:
+    def _failed(
+        self, job: Job, message: Message, error: GatewayError, circuit: Circuit | None
+    ) -> None:
         if error.retry is Retry.NEVER:
             return self._end(job, message, Fact.UNSENDABLE, error.text, error)
         due = self._context.retry_at(job.failures + 1)
@@ -108,6 +122,9 @@ class Outbound:
             due = min(due, message.expires + timedelta(seconds=1))
         with self._ledger.entry() as entry:
             jobs.postpone(entry.tx, job, due, f"{type(error).__name__}: {error.detail}")
+            way = way_to_receiver(message)
+            if error.outage and self._neighbours.outage(entry, job, way, error):
+                self._neighbours.wait(entry, job, message, way)
 
     def _end(
         self,

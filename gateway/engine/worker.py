@@ -21,6 +21,7 @@ from gateway.engine.delivery import Handover
 from gateway.engine.held import Held
 from gateway.engine.inbound import Inbound
 from gateway.engine.ledger import Ledger
+from gateway.engine.neighbours import Neighbours
 from gateway.engine.outbound import Outbound
 from gateway.engine.own_receipt import OwnReceipt
 from gateway.errors import GatewayError
@@ -58,13 +59,17 @@ class Workers:
         self.polling_problem: tuple[datetime, str] | None = None
         """Since when polling fails, and why; None while it works."""
         self._held = Held(context, f"{NODE} {context.new_id()[:8]}", lease)
+        self._neighbours = neighbours = Neighbours(context, ledger)
         tasks = (
-            (Task.SEND, Outbound(context, ledger).send, per_task),
-            (Task.DELIVER, Handover(context, ledger).deliver, per_task),
+            (Task.SEND, Outbound(context, ledger, neighbours).send, per_task),
+            (Task.DELIVER, Handover(context, ledger, neighbours).deliver, per_task),
             (Task.EXPIRE, Deadline(context, ledger).check, 1),
             (Task.RECEIPT, OwnReceipt(context, ledger).check, 1),
         )
-        self._threads = [threading.Thread(target=self._poll, name="poll", daemon=True)]
+        self._threads = [
+            threading.Thread(target=self._poll, name="poll", daemon=True),
+            threading.Thread(target=self._wake, name="probes", daemon=True),
+        ]
         for task, act, threads in tasks:
             for number in range(1, threads + 1):
                 self._threads.append(
@@ -123,6 +128,13 @@ class Workers:
                 return []
         with self._context.database.write() as tx:
             return jobs.claim(tx, task, now, lease=self._held.lease)
+
+    def _wake(self) -> None:
+        while not self._stopping.wait(_IDLE_SECONDS):
+            try:
+                self._neighbours.wake()
+            except SQLAlchemyError as error:
+                log.warning("nobody was woken to try again: %s", type(error).__name__)
 
     def _poll(self) -> None:
         turn = f"poll {self._context.policy.orgnr}"

@@ -68,7 +68,7 @@ def claim(
         tx.execute(
             job.update()
             .where(job.c.id.in_([one.id for one in claimed]))
-            .values(due=now + lease, attempt=job.c.attempt + 1, held=True)
+            .values(due=now + lease, attempt=job.c.attempt + 1, held=True, waits_for=None)
         )
     return claimed
 
@@ -128,6 +128,11 @@ def defer(tx: Connection, waiting: Job, due: datetime) -> bool:
     return _update(tx, waiting, due=due, held=False)
 
 
+def park(tx: Connection, ours: Job, due: datetime, circuit: str) -> bool:
+    """Wait until `circuit` closes, at the longest until `due`; not a failure."""
+    return _update(tx, ours, due=due, held=False, waits_for=circuit)
+
+
 def wake(tx: Connection, message: int, task: Task, due: datetime) -> None:
     """Make a job due earlier; one that is done or in somebody's hands is left alone."""
     tx.execute(
@@ -147,7 +152,7 @@ def cancel(tx: Connection, message: int, task: Task) -> None:
     tx.execute(
         job.update()
         .where(job.c.message == message, job.c.task == task, job.c.due.isnot(None))
-        .values(due=None, held=False, attempt=job.c.attempt + 1)
+        .values(due=None, held=False, waits_for=None, attempt=job.c.attempt + 1)
     )
 
 

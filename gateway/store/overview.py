@@ -214,7 +214,7 @@ def statuses(
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A job as a person sees it. `due` None: done."""
+    """A job as a person sees it. `due` None: done. `waits_for`: an open circuit."""
 
     id: int
     task: Task
@@ -224,6 +224,7 @@ class Work:
     failures: int
     problem: str | None
     unclear: datetime | None
+    waits_for: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +250,7 @@ def work(tx: Connection, row_id: int) -> list[Work]:
             row.failures,
             row.problem,
             row.unclear,
+            row.waits_for,
         )
         for row in rows
     ]

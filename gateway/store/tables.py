@@ -134,6 +134,8 @@ job = Table(
     Column("unclear", Instant),
     Column("failures", Integer, nullable=False, default=0),
     Column("problem", Text),
+    # The circuit that it waits for; when that closes, it is due at once.
+    Column("waits_for", String(80)),
     UniqueConstraint("message", "task"),
 )
 # Done jobs are not in it, so kept history costs the queue nothing; by task, so that a
@@ -144,6 +146,27 @@ Index(
     job.c.due,
     sqlite_where=job.c.due.isnot(None),
     postgresql_where=job.c.due.isnot(None),
+)
+
+Index(
+    "job_waits_for",
+    job.c.waits_for,
+    sqlite_where=job.c.waits_for.isnot(None),
+    postgresql_where=job.c.waits_for.isnot(None),
+)
+
+# A neighbour that was not there the last time; no row when all is well.
+circuit = Table(
+    "circuit",
+    metadata,
+    Column("name", String(80), primary_key=True),
+    Column("outages", Integer, nullable=False),
+    Column("since", Instant, nullable=False),
+    # Null while there were too few outages to make the others wait.
+    Column("probe_at", Instant),
+    # The job that tries; it counts only while somebody has that job.
+    Column("probe", _Number),
+    Column("problem", Text, nullable=False),
 )
 
 transfer = Table(

@@ -18,6 +18,8 @@ from gateway.store.messages import Message
 _GAUGES = {
     (Subject.NETWORK, "waiting"): ('gateway_waiting{direction="OUTGOING"}', 1.0),
     (Subject.ARCHIVE, "waiting"): ('gateway_waiting{direction="INCOMING"}', 1.0),
+    (Subject.ARCHIVE, "circuits"): ('gateway_circuits_open{neighbour="archive"}', 1.0),
+    (Subject.RECEIVERS, "count"): ('gateway_circuits_open{neighbour="receiver"}', 1.0),
     (Subject.OLDEST, "seconds"): ("gateway_oldest_waiting_seconds", 1.0),
     (Subject.DEAD, "count"): ("gateway_dead_letters", 1.0),
     (Subject.PICKUP, "count"): ("gateway_waiting_for_pickup", 1.0),
@@ -30,6 +32,7 @@ _HELP = {
     "gateway_up": "Whether a subject is well: 1 or 0.",
     "gateway_events_total": "Entries made in timelines by this process.",
     "gateway_waiting": "Messages that wait to be sent (OUTGOING) or delivered (INCOMING).",
+    "gateway_circuits_open": "Neighbours that are away, and that one message at a time tries.",
     "gateway_oldest_waiting_seconds": "Age of the message that waits longest.",
     "gateway_dead_letters": "Messages that failed and are not marked as handled.",
     "gateway_waiting_for_pickup": "Messages that are not for the archive.",

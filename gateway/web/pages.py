@@ -65,6 +65,7 @@ _SUBJECTS = {
     "published certificate": "Publisert sertifikat",
     "archive": "Arkiv",
     "network": "Nettverk",
+    "receivers": "Mottakere som ikke kan nås",
     "oldest waiting": "Eldste ventende",
     "dead letters": "Krever tiltak",
     "waiting for pick-up": "Til henting",

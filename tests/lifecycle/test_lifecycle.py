@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,11 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.lifecycle import (
+    FIRST_RETRY,
+    LONGEST_OPEN,
     TABLE,
     Action,
+    Circuit,
     Fact,
     Sort,
+    after_outage,
     derived_state,
+    may_try,
     page,
     retry_after,
     step,
@@ -95,6 +100,59 @@ def test_retries_wait_as_the_predecessor_did_and_never_more_than_an_hour() -> No
     waits = [retry_after(n).total_seconds() for n in range(1, 8)]
     assert waits == [20, 60, 180, 540, 1620, 3600, 3600]
     assert retry_after(10_000) == timedelta(hours=1)
+
+
+NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
+
+
+def after(*outages: bool, start: datetime = NOW, spread: float = 0.0) -> Circuit:
+    """A circuit after outages a second apart, each of the one that tries or of another."""
+    circuit = None
+    for number, probing in enumerate(outages):
+        at = start + timedelta(seconds=number)
+        circuit = after_outage(circuit, at, probing=probing, spread=spread)
+    assert circuit is not None
+    return circuit
+
+
+def test_a_circuit_opens_at_the_third_outage_in_a_row() -> None:
+    assert not after(False, False).open
+    third = after(False, False, False)
+    assert third.open
+    assert not may_try(third, NOW + timedelta(seconds=21))
+    assert may_try(third, NOW + timedelta(seconds=22))
+
+
+def test_only_the_one_that_tries_makes_the_pause_longer_and_never_beyond_five_minutes() -> None:
+    opened = after(False, False, False)
+    assert after_outage(opened, NOW + timedelta(seconds=3), probing=False) == opened
+    pauses = []
+    circuit, at = opened, NOW
+    for _ in range(6):
+        assert circuit.probe_at is not None
+        at = circuit.probe_at
+        circuit = after_outage(circuit, at, probing=True)
+        assert circuit.probe_at is not None
+        pauses.append((circuit.probe_at - at).total_seconds())
+    assert pauses == [40, 80, 160, 300, 300, 300]
+
+
+@given(st.integers(1, 10_000), st.floats(0, 1))
+def test_every_pause_is_bounded_and_spread(outages: int, spread: float) -> None:
+    circuit = after_outage(Circuit(outages + 2, NOW, NOW), NOW, probing=True, spread=spread)
+    assert circuit.probe_at is not None
+    pause = circuit.probe_at - NOW
+    assert FIRST_RETRY <= pause <= LONGEST_OPEN * 1.1
+
+
+def test_a_pause_that_the_neighbour_asked_for_is_kept() -> None:
+    circuit = after_outage(Circuit(2, NOW), NOW, probing=False, asked=timedelta(minutes=30))
+    assert circuit.probe_at == NOW + timedelta(minutes=30)
+
+
+def test_an_outage_of_yesterday_is_no_outage_in_a_row() -> None:
+    tomorrow = NOW + timedelta(days=1)
+    assert after_outage(Circuit(2, NOW), tomorrow, probing=False) == Circuit(1, tomorrow)
 
 
 def test_the_page_in_docs_is_the_table() -> None:
