@@ -23,6 +23,7 @@ from gateway.certificates import (
 )
 from gateway.edu.limits import Limits
 from gateway.engine.alerts import Alerts, Channel
+from gateway.engine.clock import Clock
 from gateway.engine.context import Books, Context, Policy
 from gateway.engine.health import Health
 from gateway.engine.health import Limits as HealthLimits
@@ -223,7 +224,8 @@ def _context(settings: Settings, database: Database, blobs: BlobStore) -> Contex
     identity = load_keystore(
         organisation.keystore, organisation.keystore_password, organisation.keystore_alias
     )
-    http = new_client()
+    clock = Clock()
+    http = new_client(hear=clock.hear)
     tokens = TokenSource(
         token_endpoint=network.token_url,
         audience=network.token_audience,
@@ -231,6 +233,7 @@ def _context(settings: Settings, database: Database, blobs: BlobStore) -> Contex
         client_id=network.client_id,
         identity=identity,
         http=http,
+        clock=lambda: clock.now().timestamp(),
     )
     return Context(
         database=database,
@@ -241,6 +244,8 @@ def _context(settings: Settings, database: Database, blobs: BlobStore) -> Contex
         identities=[identity],
         mapping=load_mapping(settings.messages.profile, switches=settings.messages.switches),
         policy=_policy(settings),
+        now=clock.now,
+        clock=clock,
         vet_signer=_vet_signer(settings.trust),
     )
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
@@ -28,13 +29,23 @@ _LOOPBACK = ("all://127.0.0.1", "all://localhost", "all://[::1]")
 
 
 def new_client(
-    ca_file: Path | None = None, *, timeout: httpx.Timeout = TIMEOUT, connections: int = 50
+    ca_file: Path | None = None,
+    *,
+    timeout: httpx.Timeout = TIMEOUT,
+    connections: int = 50,
+    hear: Callable[[datetime], None] | None = None,
 ) -> httpx.Client:
     """A client to be shared between threads; the caller closes it.
 
-    `ca_file` holds further trusted authorities as PEM. Redirects are not followed: none
+    `ca_file` holds further trusted authorities as PEM. `hear` is told what time it is at
+    the other side, with each answer that says so. Redirects are not followed: none
     of the services redirects, and a bearer token must not wander.
     """
+
+    def listen(response: httpx.Response) -> None:
+        if hear is not None and (said := server_time(response.headers)) is not None:
+            hear(said)
+
     return httpx.Client(
         verify=tls_context(ca_file),
         timeout=timeout,
@@ -42,6 +53,7 @@ def new_client(
         follow_redirects=False,
         limits=httpx.Limits(max_connections=connections, max_keepalive_connections=10),
         mounts=dict.fromkeys(_LOOPBACK),
+        event_hooks={"response": [listen]},
     )
 
 
@@ -52,6 +64,20 @@ def tls_context(ca_file: Path | None = None) -> ssl.SSLContext:
     if ca_file is not None:
         context.load_verify_locations(ca_file)
     return context
+
+
+def server_time(headers: Mapping[str, str]) -> datetime | None:
+    """What time it was at the server when it answered, to the second (``Date``).
+
+    None when it does not say, or when the answer comes from a cache (``Age``).
+    """
+    if "Age" in headers:
+        return None
+    try:
+        said = parsedate_to_datetime(headers.get("Date", ""))
+    except (TypeError, ValueError):
+        return None
+    return said if said.tzinfo is not None else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from gateway.engine.clock import Clock
 from gateway.lifecycle import FIRST_RETRY, retry_after
 from gateway.model import Event
 from gateway.package import Identity, Opened
@@ -58,7 +59,8 @@ def _new_id() -> str:
 class Books:
     """The store and the policy: what it takes to keep a `gateway.engine.ledger.Ledger`.
 
-    `observers` are told of every event once it is durable.
+    `observers` are told of every event once it is durable. `clock` is where `now` comes
+    from in a gateway that runs.
     """
 
     database: Database
@@ -67,8 +69,15 @@ class Books:
     vet_signer: Callable[[Opened], Sequence[str]] = lambda opened: ()
     """What speaks against a package's signer; raises `SignerUntrusted` to refuse it."""
     now: Callable[[], datetime] = _now
+    clock: Clock | None = None
     new_id: Callable[[], str] = _new_id
     observers: list[Callable[[Message, Event], None]] = field(default_factory=list)
+
+    def is_over(self, deadline: datetime | None) -> bool:
+        """Whether a deadline has certainly passed: nothing expires by a doubtful clock."""
+        if deadline is None or self.now() <= deadline:
+            return False
+        return self.clock is None or not self.clock.trust().doubt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

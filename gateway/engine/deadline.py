@@ -6,12 +6,15 @@ same time (registry-and-statuses 4).
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from gateway.engine.context import Context
 from gateway.engine.ledger import Ledger
 from gateway.lifecycle import ARRIVED_STATES, Fact
 from gateway.store import jobs, messages
 from gateway.store.jobs import Job
 
+_LOOK_AGAIN = timedelta(minutes=1)
 EXPIRED = "Levetiden for meldingen er utgått. Må sendes på nytt"
 
 
@@ -19,13 +22,17 @@ class Deadline:
     """Carries out the job ``expire``."""
 
     def __init__(self, context: Context, ledger: Ledger) -> None:
+        self._context = context
         self._ledger = ledger
 
     def check(self, job: Job) -> None:
         """Record an expiry, unless the letter has arrived or was given up before."""
         with self._ledger.entry() as entry:
+            letter = messages.get(entry.tx, job.message)
+            if letter.state not in ARRIVED_STATES and not self._context.is_over(letter.expires):
+                jobs.defer(entry.tx, job, entry.now + _LOOK_AGAIN)
+                return
             if not jobs.finish(entry.tx, job):
                 return
-            letter = messages.get(entry.tx, job.message)
             if letter.state not in ARRIVED_STATES:
                 entry.record(letter, Fact.EXPIRED, EXPIRED)

@@ -55,7 +55,7 @@ class Handover:
         now = self._context.now()
         if job.unclear is not None and self._settled_or_waiting(job, message, job.unclear):
             return
-        if message.kind is Kind.LETTER and message.expires is not None and now > message.expires:
+        if message.kind is Kind.LETTER and self._context.is_over(message.expires):
             self._end(job, message, Fact.EXPIRED, _EXPIRED)
             return
         if not self._neighbours.may_try(job, message, way_to_archive(message), circuit):

@@ -29,6 +29,7 @@ class Subject(StrEnum):
 
     DATABASE = "database"
     DISK = "disk"
+    CLOCK = "clock"
     CERTIFICATE = "certificate"
     PUBLISHED = "published certificate"
     ARCHIVE = "archive"
@@ -40,7 +41,14 @@ class Subject(StrEnum):
     QUARANTINE = "quarantine"
 
 
-VITAL = (Subject.DATABASE, Subject.DISK, Subject.CERTIFICATE, Subject.ARCHIVE, Subject.NETWORK)
+VITAL = (
+    Subject.DATABASE,
+    Subject.DISK,
+    Subject.CLOCK,
+    Subject.CERTIFICATE,
+    Subject.ARCHIVE,
+    Subject.NETWORK,
+)
 """What makes the whole DOWN; the rest needs a person, but the gateway works."""
 
 # How a job's problem begins when the archive, and not the message, is the cause.
@@ -88,7 +96,7 @@ class Health:
 
     def examine(self) -> list[Finding]:
         """Every subject; those that need the database are left out when it is away."""
-        found = [self._disk(), *self._certificate()]
+        found = [self._disk(), *self._clock(), *self._certificate()]
         if (published := self._published()) is not None:
             found.append(published)
         try:
@@ -155,6 +163,14 @@ class Health:
         if not writable:
             summary = "the documents' folder cannot be written to"
         return Finding(Subject.DISK, well, summary, figures={"free_bytes": free})
+
+    def _clock(self) -> list[Finding]:
+        if self._books.clock is None:
+            return []
+        trust = self._books.clock.trust()
+        summary = trust.problem or "agrees with the network's as far as is known"
+        figures = {"offset_seconds": round(trust.offset.total_seconds(), 1)}
+        return [Finding(Subject.CLOCK, trust.problem is None, summary, figures=figures)]
 
     def _certificate(self) -> list[Finding]:
         if not self._identities:

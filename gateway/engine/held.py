@@ -15,10 +15,13 @@ from datetime import timedelta
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.engine.context import Context
-from gateway.store import jobs, leases
+from gateway.lifecycle import LONGEST_RETRY
+from gateway.store import circuits, jobs, leases
 from gateway.store.jobs import Job
 
 log = logging.getLogger(__name__)
+
+_NO_STEP = timedelta()
 
 
 class Held:
@@ -36,6 +39,7 @@ class Held:
 
     def start(self) -> None:
         """Renew from now on."""
+        self._pull_back()
         self._thread.start()
 
     def stop(self) -> None:
@@ -79,16 +83,32 @@ class Held:
 
     def _keep(self) -> None:
         while not self._stopping.wait(self.lease.total_seconds() / 3):
+            clock = self._context.clock
+            step = clock.step() if clock is not None else timedelta()
             try:
-                self._renew()
+                self._renew(step)
+                if clock is not None and step:
+                    # What we hold is safe now, by the new time as by the old.
+                    log.warning("the clock was set by %s, and others confirm it", step)
+                    clock.follow()
+                    self._pull_back()
             except SQLAlchemyError as error:
                 log.warning("leases could not be renewed: %s", type(error).__name__)
 
-    def _renew(self) -> None:
+    def _pull_back(self) -> None:
+        """Nobody waits for a time that only a wrong clock can have meant."""
+        furthest = max(LONGEST_RETRY * 1.2, self._context.policy.unclear_wait) + self.lease
+        with self._context.database.write() as tx:
+            now = self._context.now()
+            if count := jobs.pull_back(tx, now + furthest, now):
+                log.warning("%d jobs were due by a clock that was ahead; they are due now", count)
+            circuits.pull_back(tx, now + furthest, now)
+
+    def _renew(self, step: timedelta = _NO_STEP) -> None:
         with self._lock:
             held, turns = list(self._jobs), list(self._turns)
         if held:
-            until = self._context.now() + self.lease
+            until = self._context.now() + max(step, _NO_STEP) + self.lease
             with self._context.database.write() as tx:
                 for job in held:
                     jobs.renew(tx, job, until)

@@ -172,7 +172,7 @@ class Inbound:
         if said is not None:
             content = self._business_message(said, "melding" if sbd.avtalt is None else "avtalt")
             messages.add_documents(entry.tx, letter.row_id, [content], Role.BUSINESS)
-        if sbd.expires is not None and sbd.expires < entry.now and kind is Kind.LETTER:
+        if kind is Kind.LETTER and self._context.is_over(sbd.expires):
             entry.record(letter, Fact.EXPIRED, _EXPIRED)
         else:
             entry.record(letter, Fact.ARRIVED)

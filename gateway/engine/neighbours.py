@@ -12,7 +12,7 @@ from datetime import timedelta
 
 from gateway.engine.context import Context
 from gateway.engine.ledger import Entry, Ledger
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, Unavailable
 from gateway.lifecycle import LONGEST_RETRY, Circuit, after_outage, may_try
 from gateway.store import circuits, jobs
 from gateway.store.jobs import Job
@@ -74,7 +74,7 @@ class Neighbours:
             entry.now,
             probing=circuits.is_probe(entry.tx, name, job),
             first=context.policy.first_retry,
-            asked=timedelta(seconds=getattr(error, "retry_after", None) or 0),
+            asked=_asked(error),
             spread=context.spread(),
         )
         if circuit != known:
@@ -108,3 +108,9 @@ class Neighbours:
             for name in names:
                 if not circuits.wake_one(entry.tx, name, entry.now):
                     circuits.close(entry.tx, name, entry.now)  # nobody needs it any more
+
+
+def _asked(error: GatewayError) -> timedelta:
+    """How long the other side asked us to wait; never more than our own longest pause."""
+    seconds = error.retry_after if isinstance(error, Unavailable) else None
+    return min(timedelta(seconds=seconds or 0), LONGEST_RETRY)

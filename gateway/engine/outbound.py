@@ -51,8 +51,7 @@ class Outbound:
             transfer = jobs.open_transfer(tx, job.message)
             circuit = circuits.find(tx, way_to_receiver(message))
         watching = sent and transfer is not None
-        late = message.expires is not None and self._context.now() > message.expires
-        if late and not watching:
+        if not watching and self._context.is_over(message.expires):
             self._end(job, message, Fact.EXPIRED, EXPIRED)
             return
         if not self._neighbours.may_try(job, message, way_to_receiver(message), circuit):
@@ -118,7 +117,7 @@ class Outbound:
         if isinstance(error, Unavailable) and error.retry_after is not None:
             asked = self._context.now() + timedelta(seconds=error.retry_after)
             due = max(due, asked)
-        if message.expires is not None:
+        if message.expires is not None and message.expires > self._context.now():
             due = min(due, message.expires + timedelta(seconds=1))
         with self._ledger.entry() as entry:
             jobs.postpone(entry.tx, job, due, f"{type(error).__name__}: {error.detail}")

@@ -124,9 +124,10 @@ class BlobStore:
 
         `is_known` is given some keys and returns those that rows refer to; `before` is in
         seconds since 1970. What is younger may be in writing, or about to be committed by
-        this or another node. Returns how many files were removed.
+        this or another node; what this one is writing stays however old the clock makes it.
+        Returns how many files were removed.
         """
-        removed = sum(_remove(path, before) for path in self._incoming.iterdir())
+        removed = sum(self._sweep(path, before) for path in self._incoming.iterdir())
         for folder in self.folder.iterdir():
             if folder == self._incoming or not folder.is_dir():
                 continue
@@ -134,8 +135,14 @@ class BlobStore:
             for start in range(0, len(old), _SLICE):
                 part = {path.name: path for path in old[start : start + _SLICE]}
                 for key in part.keys() - is_known(list(part)):
-                    removed += _remove(part[key], before)
+                    removed += self._sweep(part[key], before)
         return removed
+
+    def _sweep(self, path: Path, before: float) -> bool:
+        with self._lock:
+            if path.name in self._undecided:
+                return False
+        return _remove(path, before)
 
 
 def _is_older(path: Path, before: float) -> bool:

@@ -101,6 +101,11 @@ def try_now(tx: Connection, name: str, now: datetime) -> None:
     )
 
 
+def pull_back(tx: Connection, latest: datetime, now: datetime) -> None:
+    """As `jobs.pull_back`: let somebody try what is to be tried only after `latest`."""
+    tx.execute(circuit.update().where(circuit.c.probe_at > latest).values(probe_at=now))
+
+
 def due(tx: Connection, now: datetime) -> Sequence[str]:
     """Those that somebody should try, and nobody does."""
     return (

@@ -156,6 +156,18 @@ def cancel(tx: Connection, message: int, task: Task) -> None:
     )
 
 
+def pull_back(tx: Connection, latest: datetime, now: datetime) -> int:
+    """Make due what is to be sent or delivered, but only after `latest`; how many.
+
+    No retry is that far away: the clock was ahead when it was written.
+    """
+    return tx.execute(
+        job.update()
+        .where(job.c.task.in_((Task.SEND, Task.DELIVER)), job.c.due > latest)
+        .values(due=now)
+    ).rowcount
+
+
 def waiting(tx: Connection) -> dict[Task, int]:
     """How many jobs of each task are not done."""
     rows = tx.execute(

@@ -12,11 +12,14 @@ from gateway.store.tables import lease
 
 
 def acquire(tx: Connection, name: str, holder: str, now: datetime, until: datetime) -> bool:
-    """Take or prolong `name` for `holder`; False while somebody else has it."""
+    """Take or prolong `name` for `holder`; False while somebody else has it.
+
+    One that lasts much longer than is asked for now was taken by a clock that was ahead.
+    """
+    absurd = lease.c.until > until + 10 * (until - now)
+    over = sa.or_(lease.c.holder == holder, lease.c.until <= now, absurd)
     taken = tx.execute(
-        lease.update()
-        .where(lease.c.name == name, sa.or_(lease.c.holder == holder, lease.c.until <= now))
-        .values(holder=holder, until=until)
+        lease.update().where(lease.c.name == name, over).values(holder=holder, until=until)
     )
     if taken.rowcount == 1:
         return True

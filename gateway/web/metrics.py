@@ -25,6 +25,7 @@ _GAUGES = {
     (Subject.PICKUP, "count"): ("gateway_waiting_for_pickup", 1.0),
     (Subject.QUARANTINE, "count"): ("gateway_quarantined_packages", 1.0),
     (Subject.CERTIFICATE, "days"): ("gateway_certificate_expires_seconds", 86400.0),
+    (Subject.CLOCK, "offset_seconds"): ("gateway_clock_offset_seconds", 1.0),
     (Subject.DISK, "free_bytes"): ("gateway_disk_free_bytes", 1.0),
 }
 _HELP = {
@@ -38,6 +39,7 @@ _HELP = {
     "gateway_waiting_for_pickup": "Messages that are not for the archive.",
     "gateway_quarantined_packages": "Packages that could not be used.",
     "gateway_certificate_expires_seconds": "Time until our certificate expires.",
+    "gateway_clock_offset_seconds": "How much the machine's clock is ahead of the network's.",
     "gateway_disk_free_bytes": "Free space for documents.",
 }
 

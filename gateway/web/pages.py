@@ -61,6 +61,7 @@ _TASKS = {
 _SUBJECTS = {
     "database": "Database",
     "disk": "Disk",
+    "clock": "Klokke",
     "certificate": "Sertifikat",
     "published certificate": "Publisert sertifikat",
     "archive": "Arkiv",
@@ -297,6 +298,10 @@ def lamp_text(finding: Finding) -> str:
     match finding.subject:
         case Subject.DISK if "free_bytes" in figures:
             return f"{show_size(figures['free_bytes'])} ledig til dokumenter"
+        case Subject.CLOCK if "offset_seconds" in figures:
+            if finding.well:
+                return "stemmer"
+            return f"viser {figures['offset_seconds']:+.0f} sekunder feil"
         case Subject.CERTIFICATE if "days" in figures:
             return f"gyldig i {figures['days']} dager"
         case Subject.PUBLISHED:

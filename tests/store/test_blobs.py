@@ -71,6 +71,21 @@ def test_the_sweep_removes_what_a_killed_process_left(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+def test_the_sweep_leaves_what_this_process_is_taking_in_however_old_the_clock_makes_it(
+    tmp_path: Path,
+) -> None:
+    blobs = BlobStore(tmp_path)
+    coming = blobs.create()
+    coming.write(b"en halv")
+    arrived = blobs.create()
+    arrived.write(b"et helt dokument")
+    content = arrived.commit()
+    assert blobs.sweep(lambda keys: set(), before=time.time() + 30 * 24 * 3600) == 0
+    coming.write(b" og en halv til")
+    assert coming.commit().open().read() == b"en halv og en halv til"
+    assert content.open().read() == b"et helt dokument"
+
+
 def test_a_full_disk_is_storage_full(tmp_path: Path) -> None:
     blobs = BlobStore(tmp_path)
     writer = blobs.create()

@@ -10,9 +10,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from gateway.engine.context import Policy
 from gateway.engine.held import Held
 from gateway.model import Direction
-from gateway.store import jobs, messages
+from gateway.store import jobs, leases, messages
 from gateway.store.database import Database
 from gateway.store.jobs import Task
 from gateway.store.messages import Kind, Message
@@ -25,7 +26,9 @@ def now() -> datetime:
 
 
 def held(database: Database, name: str) -> Held:
-    one = Held(SimpleNamespace(database=database, now=now), name, LEASE)  # type: ignore[arg-type]
+    policy = Policy(orgnr="910077473", system="p360", process="p")
+    context = SimpleNamespace(database=database, now=now, clock=None, policy=policy)
+    one = Held(context, name, LEASE)  # type: ignore[arg-type]
     one.start()
     return one
 
@@ -145,3 +148,25 @@ def test_a_node_that_stops_gives_its_turn_back_at_once(shared: Database) -> None
     one.stop()
     assert two.turn("poll")
     two.stop()
+
+
+def test_what_was_due_by_a_clock_that_was_ahead_is_done_now(database: Database) -> None:
+    """Written three hours ahead; the clock was set right while the gateway was stopped."""
+    add_jobs(database, 2)
+    with database.write() as tx:
+        one, other = jobs.claim(tx, Task.SEND, now(), lease=LEASE, limit=2)
+        assert jobs.postpone(tx, one, now() + timedelta(hours=3), "away")
+        assert jobs.postpone(tx, other, now() + timedelta(minutes=50), "away")
+    node = held(database, "one")
+    with database.write() as tx:
+        (claimed,) = jobs.claim(tx, Task.SEND, now(), lease=LEASE, limit=2)
+        assert claimed.id == one.id
+    node.stop()
+
+
+def test_a_turn_that_was_taken_by_a_clock_that_was_ahead_is_free(database: Database) -> None:
+    with database.write() as tx:
+        ahead = now() + timedelta(hours=3)
+        assert leases.acquire(tx, "poll", "dead", ahead, ahead + LEASE)
+        assert leases.acquire(tx, "poll", "alive", now(), now() + LEASE)
+        assert not leases.acquire(tx, "poll", "other", now(), now() + LEASE)

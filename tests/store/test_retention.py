@@ -118,7 +118,7 @@ def test_housekeeping_does_it_and_sweeps_what_has_no_row(
 ) -> None:
     blobs = BlobStore(tmp_path / "blobs")
     row_id = kept(database, blobs)
-    orphan = blobs.create()
+    orphan = BlobStore(tmp_path / "blobs").create()  # of a process that was killed
     orphan.write(b"rest")
     path = orphan.commit().path
     context = SimpleNamespace(database=database, blobs=blobs, now=lambda: NOW)

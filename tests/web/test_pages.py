@@ -225,7 +225,7 @@ def test_what_is_not_there_is_said_in_norwegian(site: httpx.Client, path: str) -
 
 def test_the_overview_shows_lamps_and_what_waits(site: httpx.Client) -> None:
     html = site.get("/").text
-    assert html.count('class="lamp green"') == 5
+    assert html.count('class="lamp green"') == 6
     assert "Krever tiltak" in html
 
 
