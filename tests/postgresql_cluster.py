@@ -48,12 +48,30 @@ class Cluster:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
+        self.start()
+
+    def start(self) -> None:
+        """Begin to answer; also after `halt`."""
         options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c max_connections=200"
         options += f" -c unix_socket_directories={self.folder}"
         self._run(
-            "pg_ctl", "start", "-w", "-t", "60", "-D", str(data), "-o", options,
+            "pg_ctl", "start", "-w", "-t", "60", "-D", str(self.folder / "data"), "-o", options,
             "-l", str(self.folder / "log"),
         )  # fmt: skip
+
+    def halt(self) -> None:
+        """Be gone as after a crash, until `start`."""
+        self._run("pg_ctl", "stop", "-m", "immediate", "-D", str(self.folder / "data"))
+
+    def become_replica(self) -> None:
+        """Answer again as one that takes no writes, as after a failover, until `promote`."""
+        self._run("pg_ctl", "stop", "-w", "-m", "fast", "-D", str(self.folder / "data"))
+        (self.folder / "data" / "standby.signal").touch()
+        self.start()
+
+    def promote(self) -> None:
+        """Take writes again."""
+        self._run("pg_ctl", "promote", "-w", "-D", str(self.folder / "data"))
 
     def url(self, name: str = "postgres") -> str:
         return f"postgresql+psycopg://gateway@127.0.0.1:{self.port}/{name}"
@@ -69,7 +87,7 @@ class Cluster:
 
     def stop(self) -> None:
         """Stop the server and remove everything."""
-        self._run("pg_ctl", "stop", "-m", "immediate", "-D", str(self.folder / "data"))
+        self.halt()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _run(self, program: str, *arguments: str) -> None:

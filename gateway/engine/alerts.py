@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.engine.context import Books
-from gateway.engine.health import Finding, Health
+from gateway.engine.health import Finding, Health, Subject
 from gateway.engine.masking import masked
 from gateway.errors import GatewayError
 from gateway.store.tables import alarm
@@ -143,12 +143,14 @@ class Alerts:
         return min(self._reminder, _WHEN_GROWN) if grown else self._reminder
 
     def _without_memory(self, findings: Iterable[Finding]) -> list[Notice]:
-        """The same as well as it can be done while the database is away."""
+        """What keeps us from remembering; the rest is told, or was, when we can again."""
         now = self._books.now()
         notices = []
         for finding in findings:
             cause = finding.subject.value
-            if not finding.well and cause not in self._unwritten:
+            if finding.well or finding.subject not in (Subject.DATABASE, Subject.DISK):
+                continue
+            if cause not in self._unwritten:
                 self._unwritten[cause] = now
                 notices.append(self._notice(Kind.RAISED, finding, finding.since or now))
         return notices

@@ -16,8 +16,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from gateway.engine.context import Books
 from gateway.engine.neighbours import is_archive
 from gateway.package import Identity
-from gateway.store import circuits, overview
+from gateway.store import circuits, leases, overview
 from gateway.store.circuits import Trouble
+from gateway.store.database import NODE
 from gateway.store.jobs import Task
 from gateway.store.overview import Filter, Waiting
 
@@ -112,7 +113,7 @@ class Health:
             away = "the database does not answer; letters are refused until it does"
             return [Finding(Subject.DATABASE, False, away), *found]
         return [
-            Finding(Subject.DATABASE, True, "answers"),
+            self._database(),
             *found,
             _archive(delivering, [one for one in troubles if is_archive(one.name)]),
             self._network(sending),
@@ -141,13 +142,20 @@ class Health:
         ]
 
     def alive(self) -> bool:
-        """Whether the database takes writes; a cheap question for probes."""
+        """Whether the database takes writes; for probes."""
+        return self._database().well
+
+    def _database(self) -> Finding:
+        """Reading is not enough: a server that has become a replica still answers."""
+        now = self._books.now()
         try:
-            with self._books.database.read() as tx:
-                tx.exec_driver_sql("SELECT 1")
-        except SQLAlchemyError:
-            return False
-        return True
+            with self._books.database.write() as tx:
+                leases.acquire(tx, "health", NODE, now, now)
+        except SQLAlchemyError as error:
+            log.warning("the database takes no writes: %s", type(error).__name__)
+            told = "the database takes no writes; letters are refused until it does"
+            return Finding(Subject.DATABASE, False, told)
+        return Finding(Subject.DATABASE, True, "answers")
 
     def _disk(self) -> Finding:
         folder = self._books.blobs.folder

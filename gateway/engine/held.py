@@ -39,7 +39,10 @@ class Held:
 
     def start(self) -> None:
         """Renew from now on."""
-        self._pull_back()
+        try:
+            self._pull_back()
+        except SQLAlchemyError as error:
+            log.warning("jobs were not looked through: %s", type(error).__name__)
         self._thread.start()
 
     def stop(self) -> None:

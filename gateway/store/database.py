@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -79,7 +80,15 @@ def _engine(url: str) -> sa.Engine:
     engine = sa.create_engine(url, hide_parameters=True)
     sa.event.listen(engine, "connect", _durable_sqlite)
     sa.event.listen(engine, "begin", _begin_sqlite)
+    sa.event.listen(engine, "handle_error", _reopen_read_only)
     return engine
+
+
+def _reopen_read_only(trouble: sa.engine.ExceptionContext) -> None:
+    """A connection that was opened while the disk took no writes would stay so for ever."""
+    code = getattr(trouble.original_exception, "sqlite_errorcode", 0)
+    if code & 0xFF == sqlite3.SQLITE_READONLY:
+        trouble.is_disconnect = True
 
 
 def _durable_sqlite(connection: Any, _record: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import shutil
 import socket
 import sqlite3
@@ -26,13 +27,14 @@ OWN, OTHER = "910077473", "910075918"
 class Gateway:
     """``edu-gateway run`` as a process of its own, with its data in `folder`."""
 
-    def __init__(self, network: Network, folder: Path) -> None:
+    def __init__(self, network: Network, folder: Path, more: str = "") -> None:
         own = network.organisations[OWN]
         environment = network.environment
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.folder = folder
+        self.log = folder / "log"
         self.config = folder / "gateway.toml"
         self.config.write_text(
             f"""
@@ -55,7 +57,7 @@ system_user = "{own.external_ref}"
 poll_seconds = 1
 [listen]
 port = {self.port}
-""",
+{more}""",
             encoding="utf-8",
         )
         self.url = f"http://127.0.0.1:{self.port}/noarkExchange"
@@ -65,7 +67,7 @@ port = {self.port}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "gateway", "run", "--config", str(self.config)],
             stdout=subprocess.DEVNULL,
-            stderr=(self.folder / "log").open("ab"),
+            stderr=self.log.open("ab"),
         )
         until(self._answers, 60)
 
@@ -187,5 +189,72 @@ def test_a_full_disk_is_a_fault_and_never_a_false_ok(network: Network, small_dis
         assert gateway.blob_files() == []
         assert gateway.messages() == 0
         assert '<result type="OK"/>' in gateway.post(big_request(2, str(uuid.uuid4()))).text
+    finally:
+        gateway.kill()
+
+
+def health(gateway: Gateway) -> dict:
+    return httpx.get(f"http://127.0.0.1:{gateway.port}/manage/health", timeout=30).json()
+
+
+def test_a_disk_without_a_byte_left_refuses_alarms_and_recovers_without_a_restart(
+    network: Network, small_disk: Path
+) -> None:
+    """Database and documents are both on it; the letter is taken when there is room again."""
+    gateway = Gateway(
+        network, small_disk, "[alerts]\ncheck_seconds = 1\nmin_free_bytes = 1048576\n"
+    )
+    gateway.start()
+    letter = put_message(
+        melding(("brev.txt", b"x" * 50_000)), receiver=OTHER, conversation_id=str(uuid.uuid4())
+    )
+    try:
+        assert health(gateway)["components"]["diskSpace"]["status"] == "UP"
+        filler = small_disk / "filler"
+        with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+            while True:
+                file.write(bytes(4096))
+        refused = gateway.post(letter)
+        assert refused.status_code == 500
+        assert "Server</faultcode>" in refused.text
+        assert health(gateway)["components"]["diskSpace"]["status"] == "DOWN"
+        filler.unlink()
+        until(lambda: gateway.post(letter).status_code == 200)
+        assert '<result type="OK"/>' in gateway.post(letter).text
+        assert gateway.messages() == 1
+        until(lambda: health(gateway)["components"]["diskSpace"]["status"] == "UP")
+    finally:
+        gateway.kill()
+
+
+@pytest.fixture
+def read_only_disk(small_disk: Path) -> Iterator[Path]:
+    """The same, which can be made to take no writes."""
+    yield small_disk
+    subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
+
+
+def test_a_read_only_disk_refuses_alarms_and_recovers_without_a_restart(
+    network: Network, read_only_disk: Path
+) -> None:
+    gateway = Gateway(network, read_only_disk, "[alerts]\ncheck_seconds = 1\n")
+    gateway.start()
+    gateway.kill()
+    letter = put_message(
+        melding(("brev.txt", b"x" * 5_000)), receiver=OTHER, conversation_id=str(uuid.uuid4())
+    )
+    subprocess.run(["mount", "-o", "remount,ro", str(read_only_disk)], check=True)
+    gateway.log = Path("/dev/null")
+    gateway.start()
+    try:
+        refused = gateway.post(letter)
+        assert refused.status_code == 500
+        assert "Server</faultcode>" in refused.text
+        assert health(gateway)["components"]["db"]["status"] == "DOWN"
+        assert health(gateway)["components"]["diskSpace"]["status"] == "DOWN"
+        subprocess.run(["mount", "-o", "remount,rw", str(read_only_disk)], check=True)
+        until(lambda: health(gateway)["components"]["db"]["status"] == "UP")
+        assert '<result type="OK"/>' in gateway.post(letter).text
+        assert gateway.messages() == 1
     finally:
         gateway.kill()

@@ -20,7 +20,7 @@ import threading
 import time
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import cycle
@@ -286,6 +286,8 @@ unclear_seconds = 4
 [database]
 url = "{url}"
 lease_seconds = 3
+[alerts]
+check_seconds = 1
 """
             )
             nodes.append(Node(f"{name}{number}", config, port, home / f"gateway-{number}.log"))
@@ -319,6 +321,21 @@ lease_seconds = 3
     ) -> Verdict:
         """Kill `kills` times while letters flow, let the rest settle, and judge."""
         self._misbehave()
+        with self.flow(letters_per_second):
+            started = time.monotonic()
+            while self.kills < kills:
+                self._kill_one()
+                if self.kills % 25 == 0:
+                    say(
+                        f"{time.monotonic() - started:7.0f} s  {self.kills} kills,"
+                        f" {len(self.accepted)} letters accepted"
+                    )
+        self.settle()
+        return self.verdict()
+
+    @contextlib.contextmanager
+    def flow(self, letters_per_second: float = 4.0) -> Iterator[None]:
+        """Letters both ways for the time of the block, each until a gateway has taken it."""
         self._sending.set()
         senders = [
             threading.Thread(
@@ -329,20 +346,13 @@ lease_seconds = 3
         ]
         for thread in senders:
             thread.start()
-        started = time.monotonic()
-        while self.kills < kills:
-            self._kill_one()
-            if self.kills % 25 == 0:
-                say(
-                    f"{time.monotonic() - started:7.0f} s  {self.kills} kills,"
-                    f" {len(self.accepted)} letters accepted"
-                )
-        self._sending.clear()
-        self._behave()
-        for thread in senders:
-            thread.join()
-        self.settle()
-        return self.verdict()
+        try:
+            yield
+        finally:
+            self._sending.clear()
+            self._behave()
+            for thread in senders:
+                thread.join()
 
     def _kill_one(self) -> None:
         node = self.dice.choice(self.nodes)

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.errors import ConfigurationError
@@ -40,6 +40,7 @@ def test_content_comes_back(tmp_path: Path, size: int) -> None:
         assert stream.read() == data
 
 
+@settings(deadline=None)
 @given(st.integers(0, 200_000), st.integers(0, 100_000))
 def test_any_part_can_be_read_alone(tmp_path_factory, start: int, length: int) -> None:
     data = bytes(index % 241 for index in range(150_000))
