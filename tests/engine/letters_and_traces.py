@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import random
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
 import httpx
+from cryptography import x509
 
 from gateway.demo import Demo, Side
-from gateway.model import EXCHANGE_NAMESPACE, MELDING_NAMESPACE, ReceiptType, Status
+from gateway.model import (
+    EXCHANGE_NAMESPACE,
+    MELDING_NAMESPACE,
+    Direction,
+    Document,
+    ReceiptType,
+    Status,
+)
+from gateway.package import Sbd, build_package
+from gateway.ports import Parcel
 from gateway.store import messages
-from gateway.store.messages import Kind, Message
+from gateway.store.messages import Kind, Message, Role
 from gateway.store.tables import message as messages_table
 
 UNKNOWN_ORGNR = "889640782"
@@ -163,3 +175,60 @@ def published(pair: Pair, conversation_id: str) -> list[str]:
         and one.file is not None
         and one.size > len(CONTENT) // 2  # statuses and receipts echo the reference
     ]
+
+
+def inject(pair: Pair, sbd: Sbd, *documents: Document) -> None:
+    """Put any message from B on the network, as another vendor's software would."""
+    context = pair.b.gateway.context
+    certificate = None
+    if documents:
+        pem = context.addresses.find(sbd.receiver).certificate_pem
+        assert pem is not None
+        certificate = x509.load_pem_x509_certificate(pem.encode())
+    package = io.BytesIO()
+    built = build_package(
+        package,
+        sbd,
+        documents,
+        signer=context.identities[0],
+        receiver_certificate=certificate,
+    )
+    writer = context.blobs.create()
+    writer.write(package.getvalue())
+    parcel = Parcel(sbd.sender, sbd.receiver, str(uuid.uuid4()), writer.commit(), built.md5)
+    context.transport.upload(context.transport.announce(parcel), parcel)
+
+
+def content_of(side: Side, conversation_id: str) -> tuple[Document, ...]:
+    """The arkivmelding and the files of a letter that `side` has sent or received."""
+    with side.gateway.database.read() as tx:
+        letter = messages.find(
+            tx,
+            messages_table.c.archive_conversation_id == conversation_id,
+            messages_table.c.kind == Kind.LETTER,
+        )
+        assert letter is not None
+        return messages.documents(tx, letter.row_id, side.gateway.blobs, Role.METADATA, Role.FILE)
+
+
+def received(side: Side, message_id: str, kind: Kind = Kind.LETTER) -> Message | None:
+    """What came to `side` from the network under this message id."""
+    with side.gateway.database.read() as tx:
+        return messages.find(
+            tx,
+            messages_table.c.message_id == message_id,
+            messages_table.c.kind == kind,
+            messages_table.c.direction == Direction.INCOMING,
+        )
+
+
+def sent_by(side: Side, kind: Kind, related_to: str) -> list[Message]:
+    """What the gateway of `side` made itself because of a message, oldest first."""
+    with side.gateway.database.read() as tx:
+        found = messages.select(
+            tx,
+            messages_table.c.kind == kind,
+            messages_table.c.related_to == related_to,
+            messages_table.c.direction == Direction.OUTGOING,
+        )
+    return found[::-1]

@@ -148,6 +148,21 @@ def test_a_kill_during_upload_leaves_nothing_and_the_letter_can_be_sent_again(
     assert gateway.messages() == 1
 
 
+def test_what_was_answered_ok_is_there_after_a_kill_in_the_next_moment(gateway: Gateway) -> None:
+    """The predecessor answered before its broker had acknowledged (2.2, loss 10)."""
+    body = put_message(
+        melding(("brev.txt", b"x" * 20_000)), receiver=OTHER, conversation_id=str(uuid.uuid4())
+    )
+    assert '<result type="OK"/>' in gateway.post(body).text
+    gateway.kill()
+    assert gateway.messages() == 1
+    with sqlite3.connect(gateway.folder / "data" / "gateway.db") as db:
+        documents = db.execute("select blob, size from document where role <> 'package'").fetchall()
+    sizes = {path.name: path.stat().st_size for path in gateway.blob_files()}
+    assert len(documents) == 2
+    assert [sizes[blob] for blob, _ in documents] == [size for _, size in documents]
+
+
 def test_a_connection_dropped_in_mid_letter_leaves_nothing(gateway: Gateway) -> None:
     body = big_request(3, str(uuid.uuid4()))
     sender = socket.create_connection(("127.0.0.1", gateway.port))
