@@ -13,6 +13,9 @@
     │   ├── ConversationConflict  Unknown
     │   ├── TooLarge              Unknown
     │   └── TranslationImpossible Unknown, with the field or file named
+    ├── LetterEnded               it was accepted, and did not arrive
+    │   ├── Expired  DroppedByNetwork
+    │   └── ExpiredOnArrival  ExpiredUndelivered  Undelivered
     ├── RequestRefused            the SOAP request is refused as a whole: a Fault
     ├── PackageError              a package that must not be handed on
     │   ├── BadZip  BadSbd  BadContainer  UnsafeName  LimitExceeded
@@ -30,7 +33,8 @@
         ├── CertificateUnusable
         └── ConfigurationError  SettingsWrong
 
-Each leaf says four things: what the peer is told (`receipt`), whether trying again
+This is the one catalogue of what archives and case workers are told when something goes
+wrong. Each leaf says four things: what the peer is told (`receipt`), whether trying again
 helps (`retry`), whether the others would meet the same (`outage`), and what the operator
 should do (`operator`). Texts for peers are
 Norwegian or byte-exact as the predecessor's (bestedu-soap 3.5); the rest is English.
@@ -61,6 +65,8 @@ class GatewayError(Exception):
     """Whether the neighbour is not there for anybody, whatever the message."""
     code = "Unknown"
     text = "Teknisk feil: kan ikke behandle melding"
+    explanation = ""
+    """Cause and remedy for the case worker, where `text` is a known one that has neither."""
     operator = "Read the message's timeline; report it if the cause is not clear."
 
     def __init__(self, detail: str = "", *, peer_text: str | None = None) -> None:
@@ -71,8 +77,11 @@ class GatewayError(Exception):
 
     @property
     def receipt(self) -> AppReceipt:
-        """What the peer is told: type, code and text."""
-        return AppReceipt(ReceiptType.ERROR, (StatusMessage(self.code, self.text),))
+        """What the peer is told: type, code and text, then what that means here."""
+        messages = [StatusMessage(self.code, self.text)]
+        if self.explanation:
+            messages.append(StatusMessage(self.code, self.explanation))
+        return AppReceipt(ReceiptType.ERROR, tuple(messages))
 
 
 # --- the message itself is at fault ---------------------------------------------------
@@ -84,31 +93,18 @@ class MessageRefused(GatewayError):
     operator = "Nothing to do here; the sending archive was told why."
 
 
-class _Explained(MessageRefused):
-    """A known text, with a second message that says what it means here."""
-
-    explanation = ""
-
-    @property
-    def receipt(self) -> AppReceipt:
-        messages = [StatusMessage(self.code, self.text)]
-        if self.explanation:
-            messages.append(StatusMessage(self.code, self.explanation))
-        return AppReceipt(ReceiptType.ERROR, tuple(messages))
-
-
-class ReceiverMissing(_Explained):
+class ReceiverMissing(MessageRefused):
     code = "3"
     text = "Mottakers organisasjonsnummer mangler"
 
 
-class ReceiverNotOnNetwork(_Explained):
+class ReceiverNotOnNetwork(MessageRefused):
     code = "4"
     text = "Ikke i stand til å sende melding til mottaker"
     explanation = "Mottakeren er ikke tilknyttet eFormidlings meldingstjeneste (DPO)."
 
 
-class CannotHandle(_Explained):
+class CannotHandle(MessageRefused):
     code = "5"
     text = "Kan ikke behandle melding"
 
@@ -172,6 +168,10 @@ class PackageError(GatewayError):
     """
 
     text = "Meldingen kunne ikke pakkes ut hos mottaker"
+    explanation = (
+        "Pakken er skadet, eller kryptert for et annet sertifikat. Mottakeren har tatt vare på"
+        " den. Send meldingen på nytt, eller kontakt mottakeren."
+    )
     operator = "The original lies in quarantine; see `edu-gateway package inspect`."
 
 
@@ -223,6 +223,52 @@ class FileMissing(PackageError):
 
 class SignerUntrusted(PackageError):
     """The signature is sound but its certificate chain is not accepted."""
+
+
+# --- a letter has come to its end -----------------------------------------------------
+
+
+class LetterEnded(GatewayError):
+    """It was accepted and did not arrive; whoever waits for its receipt is told."""
+
+    operator = "Nothing to do here, unless the timeline names a cause of our own."
+
+
+class Expired(LetterEnded):
+    text = "Levetiden for meldingen er utgått. Må sendes på nytt"
+    explanation = (
+        "Mottakeren har ikke bekreftet meldingen innen fristen. Spør mottakeren om den er"
+        " kommet fram, før den sendes på nytt."
+    )
+
+
+class DroppedByNetwork(LetterEnded):
+    text = "Nettverket har forkastet forsendelsen tre ganger. Kontroller vedleggene for skadevare"
+
+
+class ExpiredOnArrival(LetterEnded):
+    text = "Levetiden for meldingen var utgått da den kom fram"
+    explanation = "Meldingen er ikke avlevert hos mottakeren. Send den på nytt."
+
+
+class ExpiredUndelivered(LetterEnded):
+    text = "Levetiden for meldingen utløp før den kunne avleveres sakarkivsystemet"
+    explanation = (
+        "Mottakerens sakarkivsystem var ikke tilgjengelig innen fristen. Send meldingen på nytt."
+    )
+
+
+class Undelivered(LetterEnded):
+    """The archive does not take it, whatever is tried. The text is the predecessor's."""
+
+    explanation = (
+        "Mottakerens sakarkivsystem tok ikke imot meldingen, og mottakerens driftsansvarlige er"
+        " varslet. Avtal med mottakeren før den sendes på nytt."
+    )
+
+    def __init__(self, receiver: str) -> None:
+        text = f"Feilet under mottak hos 0192:{receiver} - ble ikke avlevert sakarkivsystem"
+        super().__init__(peer_text=text)
 
 
 # --- try again later ------------------------------------------------------------------
@@ -349,6 +395,10 @@ class CertificateUnusable(NeedsOperator):
     """The receiver's published certificate cannot be encrypted for."""
 
     text = "Ikke i stand til å sende melding til mottaker"
+    explanation = (
+        "Mottakerens sertifikat kan ikke brukes. Mottakeren må publisere et gyldig sertifikat"
+        " før meldingen kan sendes på nytt."
+    )
     operator = "The receiver must publish a valid RSA certificate; then send again."
 
 

@@ -10,12 +10,12 @@ from datetime import timedelta
 
 from gateway.engine.context import Context
 from gateway.engine.ledger import Ledger
+from gateway.errors import Expired
 from gateway.lifecycle import ARRIVED_STATES, Fact
 from gateway.store import jobs, messages
 from gateway.store.jobs import Job
 
 _LOOK_AGAIN = timedelta(minutes=1)
-EXPIRED = "Levetiden for meldingen er utgått. Må sendes på nytt"
 
 
 class Deadline:
@@ -35,4 +35,4 @@ class Deadline:
             if not jobs.finish(entry.tx, job):
                 return
             if letter.state not in ARRIVED_STATES:
-                entry.record(letter, Fact.EXPIRED, EXPIRED)
+                entry.record(letter, Fact.EXPIRED, Expired.text, Expired().receipt)

@@ -17,11 +17,13 @@ from gateway.errors import (
     ArchiveFault,
     ArchiveSilent,
     ArchiveUnclear,
+    ExpiredUndelivered,
     FileMissing,
     GatewayError,
     MessageRefused,
     PackageError,
     Retry,
+    Undelivered,
 )
 from gateway.lifecycle import Circuit, Fact
 from gateway.model import AppReceipt, Envelope, Loss, Melding, Party
@@ -35,8 +37,6 @@ log = logging.getLogger(__name__)
 
 _FAULTS_UNTIL_PERMANENT = 3
 _SILENCES_UNTIL_PERMANENT = 3
-_UNDELIVERED = "Feilet under mottak hos 0192:{receiver} - ble ikke avlevert sakarkivsystem"
-_EXPIRED = "Levetiden for meldingen utløp før den kunne avleveres sakarkivsystemet"
 
 
 class Handover:
@@ -56,7 +56,8 @@ class Handover:
         if job.unclear is not None and self._settled_or_waiting(job, message, job.unclear):
             return
         if message.kind is Kind.LETTER and self._context.is_over(message.expires):
-            self._end(job, message, Fact.EXPIRED, _EXPIRED)
+            told = ExpiredUndelivered()
+            self._end(job, message, Fact.EXPIRED, told.text, told.receipt)
             return
         if not self._neighbours.may_try(job, message, way_to_archive(message), circuit):
             return
@@ -124,8 +125,8 @@ class Handover:
     ) -> None:
         if isinstance(error, ArchiveSilent) and job.failures + 1 >= _SILENCES_UNTIL_PERMANENT:
             # It says nothing whatever we do; more copies would only make more duplicates.
-            text = _UNDELIVERED.format(receiver=message.receiver)
-            self._end(job, message, Fact.UNDELIVERABLE, text, circuit=circuit)
+            told = Undelivered(message.receiver)
+            self._end(job, message, Fact.UNDELIVERABLE, told.text, told.receipt, circuit)
             return
         log.warning("message_id=%s: outcome unknown: %s", message.message_id, error.detail)
         waits = message.kind is Kind.LETTER
@@ -151,8 +152,8 @@ class Handover:
             and job.failures + 1 >= _FAULTS_UNTIL_PERMANENT
         )
         if permanent:
-            text = _UNDELIVERED.format(receiver=message.receiver)
-            self._end(job, message, Fact.UNDELIVERABLE, text, circuit=circuit)
+            told = Undelivered(message.receiver)
+            self._end(job, message, Fact.UNDELIVERABLE, told.text, told.receipt, circuit)
             return
         log.warning("message_id=%s not delivered yet: %s", message.message_id, error.detail)
         with self._ledger.entry() as entry:

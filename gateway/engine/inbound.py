@@ -17,7 +17,14 @@ from typing import Any, BinaryIO
 
 from gateway.engine.context import Context
 from gateway.engine.ledger import LETTER_TYPE, RECEIPT_PROCESS, Entry, Ledger
-from gateway.errors import BadSbd, DigestMismatch, GatewayError, OfferGone, PackageError
+from gateway.errors import (
+    BadSbd,
+    DigestMismatch,
+    ExpiredOnArrival,
+    GatewayError,
+    OfferGone,
+    PackageError,
+)
 from gateway.lifecycle import Fact
 from gateway.model import Direction, Document, Status
 from gateway.package import Opened, Sbd, open_package, read_sbd_only
@@ -30,7 +37,6 @@ from gateway.store.tables import message as messages_table
 log = logging.getLogger(__name__)
 
 _BROKEN_FETCHES = 3
-_EXPIRED = "Levetiden for meldingen var utgått da den kom fram"
 
 
 class Inbound:
@@ -173,7 +179,8 @@ class Inbound:
             content = self._business_message(said, "melding" if sbd.avtalt is None else "avtalt")
             messages.add_documents(entry.tx, letter.row_id, [content], Role.BUSINESS)
         if kind is Kind.LETTER and self._context.is_over(sbd.expires):
-            entry.record(letter, Fact.EXPIRED, _EXPIRED)
+            told = ExpiredOnArrival()
+            entry.record(letter, Fact.EXPIRED, told.text, told.receipt)
         else:
             entry.record(letter, Fact.ARRIVED)
 

@@ -15,10 +15,16 @@ from typing import Any
 from cryptography import x509
 
 from gateway.engine.context import Context
-from gateway.engine.deadline import EXPIRED
 from gateway.engine.ledger import Ledger
 from gateway.engine.neighbours import Neighbours, way_to_receiver
-from gateway.errors import CannotHandle, GatewayError, Retry, Unavailable
+from gateway.errors import (
+    CannotHandle,
+    DroppedByNetwork,
+    Expired,
+    GatewayError,
+    Retry,
+    Unavailable,
+)
 from gateway.lifecycle import Circuit, Fact
 from gateway.model import Document, Status
 from gateway.package import Sbd, build_package
@@ -30,7 +36,6 @@ from gateway.store.jobs import Job
 from gateway.store.messages import Kind, Message, Role
 
 _WATCH = tuple(timedelta(seconds=s) for s in (5, 15, 30, 60, 120, 300))
-_DROPPED = "Nettverket har forkastet forsendelsen tre ganger. Kontroller vedleggene for skadevare"
 _DROPPED_OFTEN_ENOUGH = 3
 """Malware is found again each time (altinn-transport 6.1)."""
 
@@ -52,7 +57,7 @@ class Outbound:
             circuit = circuits.find(tx, way_to_receiver(message))
         watching = sent and transfer is not None
         if not watching and self._context.is_over(message.expires):
-            self._end(job, message, Fact.EXPIRED, EXPIRED)
+            self._end(job, message, Fact.EXPIRED, Expired())
             return
         if not self._neighbours.may_try(job, message, way_to_receiver(message), circuit):
             return
@@ -101,7 +106,8 @@ class Outbound:
                 if jobs.dropped_transfers(entry.tx, message.row_id) < _DROPPED_OFTEN_ENOUGH:
                     jobs.postpone(entry.tx, job, entry.now, "the network dropped the package")
                 elif jobs.finish(entry.tx, job):
-                    entry.record(message, Fact.UNSENDABLE, _DROPPED)
+                    told = DroppedByNetwork()
+                    entry.record(message, Fact.UNSENDABLE, told.text, told.receipt)
             elif state is TransferState.PROCESSING:
                 wait = _WATCH[min(job.attempt, len(_WATCH) - 1)]
                 jobs.defer(entry.tx, job, entry.now + wait)
@@ -112,7 +118,7 @@ class Outbound:
         self, job: Job, message: Message, error: GatewayError, circuit: Circuit | None
     ) -> None:
         if error.retry is Retry.NEVER:
-            return self._end(job, message, Fact.UNSENDABLE, error.text, error)
+            return self._end(job, message, Fact.UNSENDABLE, error)
         due = self._context.retry_at(job.failures + 1)
         if isinstance(error, Unavailable) and error.retry_after is not None:
             asked = self._context.now() + timedelta(seconds=error.retry_after)
@@ -125,18 +131,11 @@ class Outbound:
             if error.outage and self._neighbours.outage(entry, job, way, error):
                 self._neighbours.wait(entry, job, message, way)
 
-    def _end(
-        self,
-        job: Job,
-        message: Message,
-        fact: Fact,
-        description: str,
-        error: GatewayError | None = None,
-    ) -> None:
+    def _end(self, job: Job, message: Message, fact: Fact, told: GatewayError) -> None:
         with self._ledger.entry() as entry:
             known = messages.get(entry.tx, message.row_id).state
             if jobs.finish(entry.tx, job) and known is not Status.LEVETID_UTLOPT:
-                entry.record(message, fact, description, error.receipt if error else None)
+                entry.record(message, fact, told.text, told.receipt)
 
     # --- packages ---------------------------------------------------------------------
 

@@ -163,6 +163,23 @@ def test_what_was_answered_ok_is_there_after_a_kill_in_the_next_moment(gateway: 
     assert [sizes[blob] for blob, _ in documents] == [size for _, size in documents]
 
 
+def test_documents_lie_encrypted_when_a_key_is_configured(network: Network, tmp_path: Path) -> None:
+    gateway = Gateway(network, tmp_path, f'[database]\ndocument_key = "{"0f" * 32}"\n')
+    gateway.start()
+    try:
+        secret = b"taushetsbelagt " * 100
+        body = put_message(
+            melding(("brev.txt", secret)), receiver=OTHER, conversation_id=str(uuid.uuid4())
+        )
+        assert '<result type="OK"/>' in gateway.post(body).text
+        files = gateway.blob_files()
+        assert len(files) >= 2
+        assert not [one for one in files if b"taushetsbelagt" in one.read_bytes()]
+        assert not [one for one in files if b"<arkivmelding" in one.read_bytes()]
+    finally:
+        gateway.kill()
+
+
 def test_a_connection_dropped_in_mid_letter_leaves_nothing(gateway: Gateway) -> None:
     body = big_request(3, str(uuid.uuid4()))
     sender = socket.create_connection(("127.0.0.1", gateway.port))

@@ -82,6 +82,9 @@ def test_t2_before_every_attempt_and_the_archive_is_told_although_the_cause_is_o
     until(lambda: receipts(brief.a, conversation_id), 30)
     assert [one.type for one in receipts(brief.a, conversation_id)] == [ReceiptType.ERROR]
     assert timeline(brief.a, conversation_id)[-1] is Status.LEVETID_UTLOPT
+    cause, remedy = (one.text for one in receipts(brief.a, conversation_id)[0].messages)
+    assert cause == "Levetiden for meldingen er utgått. Må sendes på nytt"
+    assert "Spør mottakeren" in remedy
 
 
 def test_t3_a_letter_that_arrived_no_longer_minds_its_deadline(pair: Pair) -> None:
