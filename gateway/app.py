@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -37,8 +38,8 @@ from gateway.errors import ConfigurationError, RegistryUnavailable, SignerUntrus
 from gateway.http import new_client
 from gateway.model import Event
 from gateway.notices import MailChannel, MailServer, WebhookChannel
-from gateway.package import Opened
-from gateway.ports import Archive, Transport
+from gateway.package import Identity, Opened
+from gateway.ports import Transport
 from gateway.registry import Registry
 from gateway.settings import Listen, Settings, TrustedSigners
 from gateway.soap.listener import Listener
@@ -220,27 +221,19 @@ def _open_store(settings: Settings) -> tuple[Database, BlobStore]:
 
 
 def _context(settings: Settings, database: Database, blobs: BlobStore) -> Context:
-    organisation, network = settings.organisation, settings.network
+    organisation = settings.organisation
     identity = load_keystore(
         organisation.keystore, organisation.keystore_password, organisation.keystore_alias
     )
     clock = Clock()
     http = new_client(hear=clock.hear)
-    tokens = TokenSource(
-        token_endpoint=network.token_url,
-        audience=network.token_audience,
-        exchange=network.exchange_url,
-        client_id=network.client_id,
-        identity=identity,
-        http=http,
-        clock=lambda: clock.now().timestamp(),
-    )
+    tokens = new_tokens(settings, identity, http, lambda: clock.now().timestamp())
     return Context(
         database=database,
         blobs=blobs,
-        transport=_transport(settings, tokens, http),
-        addresses=_addresses(settings, tokens, http),
-        archive=_archive(settings),
+        transport=new_transport(settings, tokens, http),
+        addresses=new_addresses(settings, tokens, http),
+        archive=new_archive(settings),
         identities=[identity],
         mapping=load_mapping(settings.messages.profile, switches=settings.messages.switches),
         policy=_policy(settings),
@@ -250,7 +243,27 @@ def _context(settings: Settings, database: Database, blobs: BlobStore) -> Contex
     )
 
 
-def _transport(settings: Settings, tokens: TokenSource, http: httpx.Client) -> Transport:
+def new_tokens(
+    settings: Settings,
+    identity: Identity,
+    http: httpx.Client,
+    clock: Callable[[], float] = time.time,
+) -> TokenSource:
+    """Where the network's tokens come from; `clock` gives Unix time."""
+    network = settings.network
+    return TokenSource(
+        token_endpoint=network.token_url,
+        audience=network.token_audience,
+        exchange=network.exchange_url,
+        client_id=network.client_id,
+        identity=identity,
+        http=http,
+        clock=clock,
+    )
+
+
+def new_transport(settings: Settings, tokens: TokenSource, http: httpx.Client) -> Transport:
+    """The network that the settings chose."""
     network = settings.network
     if network.transport == "directory":
         assert network.directory is not None, "settings without it are refused"
@@ -266,9 +279,10 @@ def _transport(settings: Settings, tokens: TokenSource, http: httpx.Client) -> T
     )
 
 
-def _addresses(
+def new_addresses(
     settings: Settings, tokens: TokenSource, http: httpx.Client
 ) -> Registry | AddressBook:
+    """The registry, or the file that stands in for it."""
     network = settings.network
     if network.addresses is not None:
         return AddressBook(network.addresses, settings.messages.process)
@@ -282,20 +296,29 @@ def _addresses(
 
 
 def _compare_published(context: Context) -> Callable[[], str | None]:
-    """What is wrong with the certificate that the registry publishes for us."""
-
     def compare() -> str | None:
         assert isinstance(context.addresses, Registry | AddressBook)
-        pem = context.addresses.published_certificate(context.policy.orgnr)
-        try:
-            published = x509.load_pem_x509_certificate(pem.encode())
-        except ValueError as error:
-            raise RegistryUnavailable("our published certificate cannot be read") from error
-        now = context.now()
-        problems = [published_problem(it.certificate, published, now) for it in context.identities]
-        return None if None in problems else problems[0]
+        return compare_published(
+            context.addresses, context.policy.orgnr, context.identities, context.now()
+        )
 
     return compare
+
+
+def compare_published(
+    addresses: Registry | AddressBook, orgnr: str, identities: Sequence[Identity], now: datetime
+) -> str | None:
+    """What is wrong with the certificate that is published for us; None when it is ours.
+
+    Raises as `Registry.published_certificate` does.
+    """
+    pem = addresses.published_certificate(orgnr)
+    try:
+        published = x509.load_pem_x509_certificate(pem.encode())
+    except ValueError as error:
+        raise RegistryUnavailable("our published certificate cannot be read") from error
+    problems = [published_problem(it.certificate, published, now) for it in identities]
+    return None if None in problems else problems[0]
 
 
 def _policy(settings: Settings) -> Policy:
@@ -340,38 +363,46 @@ def _vet_signer(trusted: TrustedSigners) -> Callable[[Opened], Sequence[str]]:
     return vet
 
 
-def _archive(settings: Settings) -> Archive:
-    archive, mail = settings.archive, settings.mail
-    if mail is not None and archive.dialect.lower() == "mail":
-        return MailArchive(
-            MailSettings(
-                name="mail",
-                host=mail.host,
-                port=mail.port,
-                sender=mail.sender,
-                receivers=tuple(one.strip() for one in mail.receivers.split(",")),
-                security=mail.security,
-                username=mail.username,
-                password=mail.password,
-                ca_file=mail.ca_file,
-                timeout=mail.timeout,
-                max_size=mail.max_size,
-                overflow_folder=mail.overflow_folder,
-            )
-        )
-    return SoapArchive(
-        ArchiveSettings(
-            name=archive.dialect,
-            dialect=archive.dialect,
-            url=archive.url,
-            auth=archive.auth,
-            username=archive.username,
-            password=archive.password,
-            domain=archive.domain,
-            soap_action=archive.soap_action,
-            timeout=archive.timeout,
-            connect_timeout=archive.connect_timeout,
-            ca_file=archive.ca_file,
-            proxy=archive.proxy,
-        )
+def new_archive(settings: Settings) -> MailArchive | SoapArchive:
+    """The archive's mailbox or its web service. Raises `ConfigurationError`."""
+    if settings.archive.dialect.lower() == "mail":
+        return MailArchive(_mail_settings(settings))
+    return SoapArchive(archive_settings(settings))
+
+
+def _mail_settings(settings: Settings) -> MailSettings:
+    mail = settings.mail
+    assert mail is not None, "settings without it are refused"
+    return MailSettings(
+        name="mail",
+        host=mail.host,
+        port=mail.port,
+        sender=mail.sender,
+        receivers=tuple(one.strip() for one in mail.receivers.split(",")),
+        security=mail.security,
+        username=mail.username,
+        password=mail.password,
+        ca_file=mail.ca_file,
+        timeout=mail.timeout,
+        max_size=mail.max_size,
+        overflow_folder=mail.overflow_folder,
+    )
+
+
+def archive_settings(settings: Settings) -> ArchiveSettings:
+    """What is said about an archive with a web service."""
+    archive = settings.archive
+    return ArchiveSettings(
+        name=archive.dialect,
+        dialect=archive.dialect,
+        url=archive.url,
+        auth=archive.auth,
+        username=archive.username,
+        password=archive.password,
+        domain=archive.domain,
+        soap_action=archive.soap_action,
+        timeout=archive.timeout,
+        connect_timeout=archive.connect_timeout,
+        ca_file=archive.ca_file,
+        proxy=archive.proxy,
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from asn1crypto import pkcs12 as asn1_pkcs12
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
@@ -51,6 +52,27 @@ def load_keystore(path: Path | str, password: str | None, alias: str | None = No
         if str(path) in error.detail:
             raise
         raise ConfigurationError(f"keystore {path}: {error.detail}") from error
+
+
+def keystore_aliases(path: Path) -> list[str]:
+    """The names of the keys in a PKCS12 file, in its order, without opening any.
+
+    Empty when they are hidden, and for PEM files, which have no names.
+    """
+    try:
+        safe = asn1_pkcs12.Pfx.load(path.read_bytes()).authenticated_safe
+        return [
+            name
+            for part in safe
+            if part["content_type"].native == "data"
+            for bag in asn1_pkcs12.SafeContents.load(part["content"].native)
+            if bag["bag_id"].native in ("pkcs8_shrouded_key_bag", "key_bag")
+            for attribute in bag["bag_attributes"]
+            if attribute["type"].native == "friendly_name"
+            for name in attribute["values"].native
+        ]
+    except (OSError, ValueError, TypeError, KeyError):
+        return []
 
 
 def convert_jks(data: bytes, password: str, alias: str | None, new_password: str) -> bytes:

@@ -113,6 +113,12 @@ class Transport(Protocol):
     def outcome(self, transfer_id: str, sender: str) -> TransferState:
         """What the network says of a transfer that `sender` announced."""
 
+    def check(self, party: str) -> None:
+        """See cheaply that connection, credentials and rights of `party` are in order.
+
+        Changes nothing; raises what stands in the way.
+        """
+
     def pending(self, party: str) -> list[Offer]:
         """Packages waiting for `party`, oldest first, foreign channels left out."""
 

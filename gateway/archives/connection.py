@@ -1,14 +1,16 @@
-"""NTLM and Negotiate: they authenticate a connection, not a request.
+"""Connections to an archive, and who we are on them.
 
-A streamed letter can be sent once only, so the connection is authenticated with a request
-without body first and the letter follows on the same connection (soap-stack 5). The
-client must therefore be limited to one connection.
+NTLM and Negotiate authenticate a connection, not a request. A streamed letter can be sent
+once only, so the connection is authenticated with a request without body first and the
+letter follows on the same connection (soap-stack 5). The client is therefore limited to
+one connection.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import ssl
 from collections.abc import Generator
 from typing import Literal
 
@@ -16,7 +18,43 @@ import httpx
 import spnego
 from spnego.exceptions import SpnegoError
 
+from gateway.archives.settings import ArchiveSettings
 from gateway.errors import ArchiveFault, ConfigurationError
+
+
+def archive_url(settings: ArchiveSettings) -> httpx.URL:
+    """The address. Raises `ConfigurationError`."""
+    try:
+        return httpx.URL(settings.url)
+    except httpx.InvalidURL as error:
+        raise ConfigurationError(f"archive url: {error}") from error
+
+
+def archive_tls(settings: ArchiveSettings) -> ssl.SSLContext:
+    """Whose certificates are trusted. Raises `ConfigurationError`."""
+    try:
+        return ssl.create_default_context(cafile=settings.ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigurationError(f"archive ca_file {settings.ca_file}: {error}") from error
+
+
+def archive_client(settings: ArchiveSettings, tls: ssl.SSLContext) -> httpx.Client:
+    """A client of one connection; the caller closes it."""
+    return httpx.Client(
+        verify=tls,
+        proxy=settings.proxy,
+        timeout=httpx.Timeout(settings.timeout, connect=settings.connect_timeout),
+        limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
+        headers={"Accept": "text/xml", "Accept-Encoding": "identity"},
+        trust_env=False,
+    )
+
+
+def basic_auth(settings: ArchiveSettings) -> httpx.BasicAuth | None:
+    """The credentials that go with every request, if the archive is called so."""
+    if settings.auth != "basic":
+        return None
+    return httpx.BasicAuth(settings.username or "", settings.password or "")
 
 
 class ConnectionAuth(httpx.Auth):
@@ -39,6 +77,19 @@ class ConnectionAuth(httpx.Auth):
         self._host = host
         self._username = f"{domain}\\{username}" if domain and username else username or None
         self._password = password or None
+
+    @classmethod
+    def of(cls, settings: ArchiveSettings) -> ConnectionAuth | None:
+        """What the settings ask for; None when connections are not authenticated."""
+        if settings.auth not in ("ntlm", "negotiate"):
+            return None
+        return cls(
+            settings.auth,
+            archive_url(settings).host,
+            username=settings.username,
+            password=settings.password,
+            domain=settings.domain,
+        )
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         response = yield request

@@ -121,6 +121,26 @@ class MailArchive:
             raise
         return OK
 
+    def check(self) -> str:
+        """Connect and log in as for a letter, and send nothing; what the server offers.
+
+        Raises as `put_message`.
+        """
+        try:
+            server = self._connect()
+            try:
+                _expect(server.noop(), 250)
+                limit = _limit(server, self._settings.max_size)
+                with contextlib.suppress(OSError, smtplib.SMTPException):
+                    server.docmd("QUIT")
+            finally:
+                server.close()
+        except (OSError, smtplib.SMTPException) as error:
+            raise _explained(error, 0) from error
+        login = "logged in" if self._settings.username else "no login is configured"
+        size = f"mails of at most {limit} bytes" if limit else "mails of any size"
+        return f"security {self._settings.security}, {login}, {size}"
+
     def _connect(self) -> smtplib.SMTP:
         settings = self._settings
         if settings.security == "tls":

@@ -7,13 +7,19 @@ is lost on one that the archive has just closed.
 
 from __future__ import annotations
 
-import ssl
 import time
 from collections.abc import Iterator
 
 import httpx
 
-from gateway.archives.connection import ConnectionAuth, offered_schemes
+from gateway.archives.connection import (
+    ConnectionAuth,
+    archive_client,
+    archive_tls,
+    archive_url,
+    basic_auth,
+    offered_schemes,
+)
 from gateway.archives.description import NoResult, ServiceDescription
 from gateway.archives.dialects import load_dialect
 from gateway.archives.settings import ArchiveSettings
@@ -22,7 +28,6 @@ from gateway.errors import (
     ArchiveFault,
     ArchiveUnclear,
     ArchiveUnreachable,
-    ConfigurationError,
 )
 from gateway.model import OK, AppReceipt, Melding
 from gateway.ports import Delivery
@@ -44,9 +49,9 @@ class SoapArchive:
         self.name = settings.name
         self.dialect = load_dialect(settings.dialect)
         self._settings = settings
-        self._url = _url(settings.url)
+        self._url = archive_url(settings)
         self._description = ServiceDescription()
-        self._tls = _tls(settings)
+        self._tls = archive_tls(settings)
         action = settings.soap_action
         self._headers = {
             "Content-Type": "text/xml; charset=utf-8",
@@ -90,8 +95,8 @@ class SoapArchive:
     def _post(self, head: bytes, text: PayloadText, tail: bytes) -> httpx.Response:
         """The answer, read whole. Sent again once when the connection lost its login."""
         settings = self._settings
-        connection_auth = self._connection_auth()
-        with self._client() as client:
+        connection_auth = ConnectionAuth.of(settings)
+        with archive_client(settings, self._tls) as client:
             for last in (False, True):
                 if connection_auth is not None:
                     self._authenticate(client, connection_auth)
@@ -102,12 +107,7 @@ class SoapArchive:
                     content=body,
                     headers={**self._headers, "Content-Length": str(body.size)},
                 )
-                basic = (
-                    httpx.BasicAuth(settings.username or "", settings.password or "")
-                    if settings.auth == "basic"
-                    else None
-                )
-                response = self._send(client, request, body, basic)
+                response = self._send(client, request, body, basic_auth(settings))
                 if response.status_code != 401 or connection_auth is None or last:
                     return response
         raise AssertionError("unreachable")
@@ -144,29 +144,6 @@ class SoapArchive:
             raise ArchiveUnreachable(f"authenticating: {_reason(error)}") from error
         if response.status_code == 401:
             raise ArchiveFault("HTTP 401", "the archive refuses the credentials")
-
-    def _client(self) -> httpx.Client:
-        settings = self._settings
-        return httpx.Client(
-            verify=self._tls,
-            proxy=settings.proxy,
-            timeout=httpx.Timeout(settings.timeout, connect=settings.connect_timeout),
-            limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
-            headers={"Accept": "text/xml", "Accept-Encoding": "identity"},
-            trust_env=False,
-        )
-
-    def _connection_auth(self) -> ConnectionAuth | None:
-        settings = self._settings
-        if settings.auth not in ("ntlm", "negotiate"):
-            return None
-        return ConnectionAuth(
-            settings.auth,
-            self._url.host,
-            username=settings.username,
-            password=settings.password,
-            domain=settings.domain,
-        )
 
 
 class _Body:
@@ -247,17 +224,3 @@ def _never_connected(error: httpx.TransportError) -> bool:
 
 def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-
-
-def _url(value: str) -> httpx.URL:
-    try:
-        return httpx.URL(value)
-    except httpx.InvalidURL as error:
-        raise ConfigurationError(f"archive url: {error}") from error
-
-
-def _tls(settings: ArchiveSettings) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=settings.ca_file)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigurationError(f"archive ca_file {settings.ca_file}: {error}") from error

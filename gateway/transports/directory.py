@@ -199,11 +199,16 @@ class Directory:
             path.with_name(path.name + ".err").write_text(reason.rstrip() + "\n", "utf-8")
 
     def check(self, party: str) -> None:
-        """Whether packages of `party` can be read and written. Raises what is in the way."""
+        """Whether packages of `party` can be read and written. Raises what is in the way.
+
+        Leaves nothing behind; the inbox itself is made by the first package.
+        """
         inbox = self._inbox(party)
-        probe = inbox / f".{uuid.uuid4().hex}.probe"
         with _trouble("check"):
-            inbox.mkdir(parents=True, exist_ok=True)
+            if not self._folder.is_dir():
+                raise NetworkUnavailable(f"the shared folder {self._folder} is not there")
+            place = inbox if inbox.is_dir() else self._folder
+            probe = place / f".{uuid.uuid4().hex}.probe"
             probe.touch()
             probe.unlink()
 

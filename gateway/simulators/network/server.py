@@ -251,6 +251,12 @@ class _Handler(BaseHTTPRequestHandler):
         """The Server header."""
         return "simulated-network"
 
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """The Date header, by the simulator's clock."""
+        if timestamp is None:
+            timestamp = self.server.service.clock.now().timestamp()
+        return super().date_time_string(timestamp)  # type: ignore[arg-type]
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("do_"):
             return self._serve
