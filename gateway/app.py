@@ -216,8 +216,12 @@ def _open_store(settings: Settings) -> tuple[Database, BlobStore]:
         )
     except OSError as error:
         raise ConfigurationError(f"folder: {error.filename}: {error.strerror}") from error
-    url = settings.database.url or f"sqlite:///{settings.folder / 'gateway.db'}"
-    return Database(url), blobs
+    return Database(database_url(settings)), blobs
+
+
+def database_url(settings: Settings) -> str:
+    """The server's, or that of a file beside the documents. It may hold a password."""
+    return settings.database.url or f"sqlite:///{settings.folder / 'gateway.db'}"
 
 
 def _context(settings: Settings, database: Database, blobs: BlobStore) -> Context:

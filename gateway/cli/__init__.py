@@ -13,6 +13,8 @@ import click
 _COMMANDS = {
     "demo": "gateway.cli.demo",
     "run": "gateway.cli.run",
+    "check": "gateway.cli.check",
+    "echo": "gateway.cli.echo",
     "translate": "gateway.cli.translate",
     "package": "gateway.cli.package",
     "keystore": "gateway.cli.keystore",

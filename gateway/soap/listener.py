@@ -13,12 +13,20 @@ from waitress.channel import HTTPChannel
 from waitress.server import BaseWSGIServer, create_server
 from waitress.task import ThreadedTaskDispatcher
 
+from gateway.soap.server import PATH
+
 # More requests than threads is an ordinary Monday, not a warning per request.
 logging.getLogger("waitress.queue").setLevel(logging.ERROR)
 
 _TICK = 0.25
 # Waitress' own 8 KiB make reception of a big body slower than all that follows.
 _RECEIVE = 256 * 1024
+
+
+def local_url(host: str, port: int) -> str:
+    """Where a program on this machine finds the endpoint that listens on `host`."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}{PATH}"
 
 
 class Listener:

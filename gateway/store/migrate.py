@@ -44,25 +44,39 @@ def migrate(engine: sa.Engine, node: str, patience: float = _PATIENCE_SECONDS) -
     scripts = ScriptDirectory(str(_FOLDER))
     head = scripts.get_current_head()
     with engine.connect().execution_options(gateway_reads_only=True) as connection:
-        if _revision(connection) == head:
+        if current_revision(connection) == head:
             return
     with _alone(engine, node, patience) as connection:
-        revision = _revision(connection)
+        revision = current_revision(connection)
         if revision == head:  # done by the node that we waited for
             return
-        if revision not in {None, *(one.revision for one in scripts.walk_revisions())}:
-            raise ConfigurationError(
-                f"the database is at revision {revision}, which this version does not know;"
-                " run the version that made it, or a newer one"
-            )
+        refuse_unknown(revision)
         log.info("tables go from revision %s to %s", revision, head)
         config = Config(attributes={"connection": connection})
         config.set_main_option("script_location", str(_FOLDER))
         command.upgrade(config, "head")
 
 
-def _revision(connection: Connection) -> str | None:
+def current_revision(connection: Connection) -> str | None:
+    """What the tables are at; None when there are none."""
     return MigrationContext.configure(connection).get_current_revision()
+
+
+def newest_revision() -> str:
+    """What this program brings the tables to."""
+    head = ScriptDirectory(str(_FOLDER)).get_current_head()
+    assert head is not None, "there are migrations"
+    return head
+
+
+def refuse_unknown(revision: str | None) -> None:
+    """Raise `ConfigurationError` when a newer program has made the tables."""
+    scripts = ScriptDirectory(str(_FOLDER))
+    if revision not in {None, *(one.revision for one in scripts.walk_revisions())}:
+        raise ConfigurationError(
+            f"the database is at revision {revision}, which this version does not know;"
+            " run the version that made it, or a newer one"
+        )
 
 
 @contextmanager

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
-import spnego
-from archive_letters import ENVELOPE, make_melding, server_tls
-from spnego.exceptions import SpnegoError
+from archive_letters import ENVELOPE, make_melding
+from archive_stand_ins import Guarded, server_tls
 
 from gateway.archives.settings import ArchiveSettings
 from gateway.archives.soap import SoapArchive
@@ -27,111 +23,6 @@ from gateway.tap.tap import Tap
 from gateway.translate import load_mapping
 
 LETTER = Delivery(ENVELOPE, make_melding(b"x" * 3_000_000))
-
-ANSWER = (
-    b'<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body>'
-    b'<t:PutMessageResponse xmlns:t="http://www.arkivverket.no/Noark/Exchange/types">'
-    b'<result type="OK"/></t:PutMessageResponse></s:Body></s:Envelope>'
-)
-
-
-class Guarded:
-    """An archive behind authentication.
-
-    Counts the bytes of bodies that came, by whether the connection was authenticated.
-    `forget`: so many times the connection is closed right after its handshake.
-    """
-
-    def __init__(self, scheme: str, *, forget: int = 0) -> None:
-        self.scheme = scheme
-        self.forget = forget
-        self.accepted = self.refused = self.letters = 0
-        self.principals: set[str] = set()
-        self.paths: list[str] = []
-        guarded = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            context: Any = None
-
-            def do_GET(self) -> None:
-                guarded.paths.append(self.path)
-                if not self._authenticated():
-                    return
-                close = guarded.forget > 0
-                guarded.forget -= close
-                self._respond(200, b"<html/>", close=close)
-
-            def do_POST(self) -> None:
-                guarded.paths.append(self.path)
-                length = int(self.headers["Content-Length"])
-                read = 0
-                while read < length:
-                    read += len(self.rfile.read(min(65536, length - read)))
-                if not self._authenticated():
-                    guarded.refused += read
-                    return
-                guarded.accepted += read
-                guarded.letters += 1
-                self._respond(200, ANSWER)
-
-            def _authenticated(self) -> bool:
-                scheme, _, token = self.headers.get("Authorization", "").partition(" ")
-                if guarded.scheme == "Basic":
-                    if base64.b64decode(token) == "arkiv:Hemmelig æ".encode():
-                        return True
-                    self._respond(401, b"", challenge='Basic realm="arkiv"')
-                    return False
-                if self.context is not None and self.context.complete:
-                    return True
-                if scheme != guarded.scheme or not token:
-                    self._respond(401, b"no", challenge=guarded.scheme)
-                    return False
-                if self.context is None:
-                    self.context = spnego.server(
-                        hostname="127.0.0.1", service="HTTP", protocol=guarded.scheme.lower()
-                    )
-                try:
-                    out = self.context.step(base64.b64decode(token))
-                except SpnegoError:
-                    self.context = None
-                    self._respond(401, b"no", challenge=guarded.scheme)
-                    return False
-                if self.context.complete:
-                    guarded.principals.add(self.context.client_principal)
-                    return True
-                encoded = base64.b64encode(out or b"").decode()
-                self._respond(401, b"go on", challenge=f"{guarded.scheme} {encoded}")
-                return False
-
-            def _respond(
-                self, status: int, body: bytes, *, challenge: str = "", close: bool = False
-            ) -> None:
-                self.send_response(status)
-                if challenge:
-                    self.send_header("WWW-Authenticate", challenge)
-                if close:
-                    self.send_header("Connection", "close")
-                    self.close_connection = True
-                self.send_header("Content-Type", "text/xml")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, format: str, *args: Any) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.port = self.server.server_address[1]
-        self.url = f"http://127.0.0.1:{self.port}/edu"
-
-    def __enter__(self) -> Guarded:
-        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.server.shutdown()
-        self.server.server_close()
 
 
 @pytest.fixture(autouse=True)

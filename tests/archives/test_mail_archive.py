@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import email
-import email.policy
 import hashlib
-import socketserver
-import ssl
 import threading
 from collections.abc import Callable, Iterator
 from email.message import EmailMessage
@@ -15,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from archive_letters import ENVELOPE, make_melding, server_tls
+from archive_letters import ENVELOPE, make_melding
+from archive_stand_ins import Mailbox, MailConversation, server_tls
 from lxml import etree
 
 from gateway.archives.mail import MailArchive, MailSettings
@@ -25,89 +21,6 @@ from gateway.model import OK, AppReceipt, Envelope, Party, ReceiptType, StatusMe
 from gateway.ports import Delivery
 
 LETTER = Delivery(ENVELOPE, make_melding(b"%PDF-1.4 " + bytes(range(256)) * 40, b"", b".\r\n.\r\n"))
-
-
-class Mailbox(socketserver.ThreadingTCPServer):
-    """An SMTP server that keeps what it accepts and answers as it is told."""
-
-    allow_reuse_address = True
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Conversation)
-        self.mails: list[EmailMessage] = []
-        self.raw: list[bytes] = []
-        self.stated_sizes: list[int] = []
-        self.size_limit = ""
-        self.answers: dict[str, bytes] = {}
-        self.drop_after_data = 0
-        self.tls: ssl.SSLContext | None = None
-        self.logins: list[bytes] = []
-        self.port = self.server_address[1]
-
-
-class _Conversation(socketserver.StreamRequestHandler):
-    server: Mailbox
-
-    def handle(self) -> None:
-        self._say(b"220 mail.example ready")
-        while line := self.rfile.readline():
-            verb = line.split()[0].split(b":")[0].upper().decode() if line.split() else ""
-            if verb in self.server.answers:
-                self._say(self.server.answers[verb])
-                if verb == "QUIT":
-                    return
-            elif verb == "EHLO":
-                self._say(b"250-mail.example")
-                if self.server.tls is not None:
-                    secure = isinstance(self.connection, ssl.SSLSocket)
-                    self._say(b"250-AUTH PLAIN" if secure else b"250-STARTTLS")
-                self._say(b"250 SIZE " + self.server.size_limit.encode())
-            elif verb == "STARTTLS" and self.server.tls is not None:
-                self._say(b"220 go ahead")
-                self.connection = self.server.tls.wrap_socket(self.connection, server_side=True)
-                self.setup_files()
-            elif verb == "AUTH":
-                login = base64.b64decode(line.split()[2])
-                self.server.logins.append(login)
-                known = login == b"\0gateway\0hemmelig"
-                self._say(b"235 welcome" if known else b"535 wrong password")
-            elif verb == "MAIL":
-                self.server.stated_sizes.append(int(line.upper().partition(b"SIZE=")[2] or b"0"))
-                self._say(b"250 ok")
-            elif verb == "DATA":
-                self._say(b"354 go on")
-                if not self._read_mail():
-                    return
-            elif verb == "QUIT":
-                self._say(b"221 bye")
-                return
-            else:
-                self._say(b"250 ok")
-
-    def setup_files(self) -> None:
-        self.rfile = self.connection.makefile("rb")
-        self.wfile = self.connection.makefile("wb", buffering=0)
-
-    def _read_mail(self) -> bool:
-        lines = []
-        while (line := self.rfile.readline()) != b".\r\n":
-            if not line:
-                return False
-            lines.append(line)
-        if self.server.drop_after_data:
-            self.server.drop_after_data -= 1
-            return False
-        raw = b"".join(lines)
-        self.server.raw.append(raw)
-        message = email.message_from_bytes(raw, policy=email.policy.default)
-        assert isinstance(message, EmailMessage)
-        self.server.mails.append(message)
-        self._say(self.server.answers.get("END", b"250 accepted"))
-        return True
-
-    def _say(self, line: bytes) -> None:
-        self.wfile.write(line + b"\r\n")
 
 
 @pytest.fixture
@@ -299,14 +212,14 @@ def test_half_a_letter_is_in_doubt(
     mailbox: Mailbox, archive: Callable[..., MailArchive], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mailbox.size_limit = "200000"
-    real = _Conversation._read_mail
+    real = MailConversation._read_mail
 
-    def refuse_second(self: _Conversation) -> bool:
+    def refuse_second(self: MailConversation) -> bool:
         if self.server.mails:
             self.server.answers["END"] = b"552 full"
         return real(self)
 
-    monkeypatch.setattr(_Conversation, "_read_mail", refuse_second)
+    monkeypatch.setattr(MailConversation, "_read_mail", refuse_second)
     letter = Delivery(ENVELOPE, make_melding(*[b"x" * 100_000] * 3))
     with pytest.raises(ArchiveUnclear, match="1 of several"):
         archive().put_message(letter)

@@ -1,0 +1,106 @@
+"""The keystore, its certificate, and who trusts it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from gateway.certificates import chain_problem, keystore_aliases, load_keystore, load_trust
+from gateway.checks.finding import Check, Verdict, fail, ok, warn
+from gateway.errors import ConfigurationError
+from gateway.package import Identity
+from gateway.settings import Settings
+
+_ORDER = "Order a new certificate now, configure it, and have it published."
+_CHAIN = (
+    "See that trust.certificates holds the roots and intermediates of your CA, and that "
+    "trust.environment is right."
+)
+
+
+class Keys:
+    """Checks of our own key; `identity` is it, once the keystore was opened."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._own = settings.organisation
+        self._identity: Identity | None = None
+
+    @property
+    def identity(self) -> Identity:
+        """For checks that need ``keystore``."""
+        assert self._identity is not None, "the keystore was opened"
+        return self._identity
+
+    def checks(self) -> Iterator[Check]:
+        """In the order in which they build on each other."""
+        yield Check(
+            "keystore",
+            self._keystore,
+            "See that organisation.keystore is the right file and its password the right one; "
+            "`edu-gateway keystore show` tries them.",
+        )
+        yield Check(
+            "keystore-alias",
+            self._alias,
+            "Set organisation.keystore_alias to one of these, or leave it out; a key that is "
+            "not the first in its file must be exported to a file of its own.",
+            ("keystore",),
+        )
+        yield Check("certificate", self._certificate, _ORDER, ("keystore-alias",))
+        if self._settings.trust.certificates is not None:
+            yield Check("certificate-chain", self._chain, _CHAIN, ("certificate",))
+
+    def _keystore(self) -> Verdict:
+        self._identity = load_keystore(self._own.keystore, self._own.keystore_password)
+        return ok(f"{self._own.keystore.name}: opened; key and certificate fit each other")
+
+    def _alias(self) -> Verdict:
+        names = keystore_aliases(self._own.keystore)
+        wanted = self._own.keystore_alias
+        if wanted is None:
+            return ok(f"none is asked for; the first key is used{_called(names[:1])}")
+        try:
+            load_keystore(self._own.keystore, self._own.keystore_password, wanted)
+        except ConfigurationError as error:
+            if not names:
+                raise
+            raise ConfigurationError(
+                f"the first key is not called {wanted!r}; the keystore holds{_called(names)}"
+            ) from error
+        return ok(f"the key is called {wanted!r}")
+
+    def _certificate(self) -> Verdict:
+        certificate, now = self.identity.certificate, datetime.now(UTC)
+        start, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+        if now < start:
+            return fail(
+                f"not valid before {start:%Y-%m-%d %H:%M} UTC",
+                "Use the previous certificate until then, and see that the clock is right.",
+            )
+        days = self.identity.days_left(now)
+        if now > end:
+            return fail(f"expired on {end:%Y-%m-%d}", _ORDER)
+        seen = f"of organisation {self.identity.orgnr}, valid until {end:%Y-%m-%d} ({days} days)"
+        if days <= self._settings.alerts.certificate_days:
+            return warn(seen, _ORDER)
+        if self.identity.orgnr != self._own.orgnr:
+            return warn(
+                f"{seen}, while organisation.orgnr is {self._own.orgnr}",
+                "Right only if your supplier's certificate is used on your behalf.",
+            )
+        return ok(seen)
+
+    def _chain(self) -> Verdict:
+        trusted = self._settings.trust
+        assert trusted.certificates is not None, "or there is no such check"
+        trust = load_trust(trusted.environment, [trusted.certificates])
+        certificate, chain = self.identity.certificate, self.identity.chain
+        if problem := chain_problem(certificate, trust, datetime.now(UTC), chain):
+            return (fail if trusted.chain == "reject" else warn)(problem, _CHAIN)
+        roots = len(trust.roots)
+        return ok(f"leads to one of {roots} trusted roots of environment {trusted.environment}")
+
+
+def _called(names: list[str]) -> str:
+    return f" {', '.join(map(repr, names))}" if names else ""

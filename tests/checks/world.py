@@ -1,0 +1,81 @@
+"""One organisation with settings, a simulated network and an archive, for `check` and `echo`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+
+from gateway.checks import Finding, Grade, run_checks
+from gateway.settings import Settings, load_settings
+from gateway.simulators.archive import SimulatedArchive
+from gateway.simulators.network import Network, Organisation
+from gateway.simulators.network.authority import Authority, new_key, write_keystore
+
+ORGNR = "910077473"
+
+
+@dataclass
+class World:
+    """`values` become gateway.toml: section → key → value."""
+
+    folder: Path
+    network: Network
+    archive: SimulatedArchive
+    values: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def own(self) -> Organisation:
+        return self.network.organisations[ORGNR]
+
+    @property
+    def config(self) -> Path:
+        path = self.folder / "gateway.toml"
+        lines = []
+        for section, keys in self.values.items():
+            lines.append(f"[{section}]")
+            # JSON's texts, numbers and truths are TOML's too.
+            lines += [f"{key} = {json.dumps(value)}" for key, value in keys.items()]
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return path
+
+    def set(self, **sections: dict[str, Any]) -> None:
+        for name, keys in sections.items():
+            self.values.setdefault(name, {}).update(keys)
+
+    def settings(self) -> Settings:
+        return load_settings(self.config, {})
+
+    def check(self) -> list[Finding]:
+        return list(run_checks(self.config, {}, timeout=5.0))
+
+    def use_certificate(self, *, since_days: int, for_days: int) -> x509.Certificate:
+        """A new key whose certificate was issued `since_days` ago, as our keystore."""
+        key, now = new_key(), datetime.now(UTC)
+        certificate = Authority(self.network.folder).issue(
+            self.own.name,
+            ORGNR,
+            key,
+            not_before=now - timedelta(days=since_days),
+            not_after=now + timedelta(days=for_days, hours=1),
+        )
+        write_keystore(self.folder / "other.p12", key, certificate, self.own.chain)
+        self.set(organisation={"keystore": str(self.folder / "other.p12")})
+        return certificate
+
+
+def not_well(findings: list[Finding]) -> dict[str, Grade]:
+    """The lines that need a person; all others are OK, or say why they were not tried."""
+    for one in findings:
+        if one.grade is Grade.SKIP:
+            assert one.seen.startswith("not tried because "), one
+    return {one.name: one.grade for one in findings if one.grade in (Grade.WARN, Grade.FAIL)}
+
+
+def line(findings: list[Finding], name: str) -> Finding:
+    (found,) = [one for one in findings if one.name == name]
+    return found
