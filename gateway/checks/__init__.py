@@ -39,7 +39,7 @@ def run_checks(
         settings = load_settings(config, environment)
     except SettingsWrong as error:
         for problem in error.problems:
-            yield Finding("settings", Grade.FAIL, problem, error.operator)
+            yield Finding("settings", Grade.FAIL, f"{config.name}: {problem}", error.operator)
         yield Finding("others", Grade.SKIP, "not tried because settings failed")
         return
     yield Finding("settings", Grade.OK, f"{config} has all that is needed")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import socket
 import sqlite3
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -79,7 +81,7 @@ def test_every_wrong_setting_has_a_line(world: World) -> None:
     findings = world.check()
     wrong = [one.seen for one in findings if one.name == "settings"]
     for key in ("network.colour", "network.client_id", "listen.port", "nonsense"):
-        assert any(one.startswith(key) for one in wrong), key
+        assert any(one.startswith(f"gateway.toml: {key}") for one in wrong), key
     assert not_well(findings) == {"settings": FAIL}
     assert line(findings, "others").grade is SKIP
 
@@ -101,6 +103,25 @@ def test_wrong_alias_and_the_ones_there_are(world: World) -> None:
     findings = world.check()
     assert not_well(findings) == {"keystore-alias": FAIL}
     assert f"holds '{ORGNR}'" in line(findings, "keystore-alias").seen
+
+
+@pytest.mark.skipif(shutil.which("keytool") is None, reason="keystores with two keys are Java's")
+def test_a_key_that_is_not_the_first(world: World) -> None:
+    store = world.folder / "two.p12"
+    for name in ("forste", "andre"):
+        what = f"-alias {name} -dname CN={name} -keyalg RSA -storetype PKCS12 -storepass hemmelig"
+        command = ["keytool", "-genkeypair", *what.split(), "-keystore", str(store)]
+        subprocess.run(command, check=True, capture_output=True)
+    world.set(
+        organisation={
+            "keystore": str(store),
+            "keystore_password": "hemmelig",
+            "keystore_alias": "andre",
+        }
+    )
+    findings = world.check()
+    assert not_well(findings) == {"keystore-alias": FAIL}
+    assert "holds 'forste', 'andre'" in line(findings, "keystore-alias").seen
 
 
 def test_expired_certificate(world: World) -> None:
