@@ -56,12 +56,13 @@ class Handover:
             self._end(job, message, Fact.EXPIRED, _EXPIRED)
             return
         try:
+            archive = self._context.archive_of(message.receiver)
             payload = self._payload(message)
             delivery = Delivery(self._envelope(message), payload)
             with self._ledger.entry() as entry:
                 if not jobs.begin(entry.tx, job, now):
                     return
-            answer = self._context.archive.put_message(delivery)
+            answer = archive.put_message(delivery)
             if answer is None and message.kind is Kind.LETTER:
                 raise ArchiveSilent("the archive answered a letter without a result")
         except (MessageRefused, PackageError) as error:  # it cannot be made into EDU
@@ -181,7 +182,7 @@ class Handover:
             raise FileMissing("the package has no arkivmelding.xml")
         facts = Facts(
             conversation_id=message.conversation_id,
-            system=context.policy.system,
+            system=context.policy.acting(message.receiver).system,
             now=context.now(),
             sender_orgnr=message.sender,
         )

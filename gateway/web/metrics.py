@@ -22,6 +22,8 @@ _GAUGES = {
     (Subject.DEAD, "count"): ("gateway_dead_letters", 1.0),
     (Subject.PICKUP, "count"): ("gateway_waiting_for_pickup", 1.0),
     (Subject.QUARANTINE, "count"): ("gateway_quarantined_packages", 1.0),
+    (Subject.FOREIGN, "count"): ("gateway_packages_left_for_others", 1.0),
+    (Subject.REVOCATION, "missing"): ("gateway_revocation_lists_missing", 1.0),
     (Subject.CERTIFICATE, "days"): ("gateway_certificate_expires_seconds", 86400.0),
     (Subject.DISK, "free_bytes"): ("gateway_disk_free_bytes", 1.0),
 }
@@ -34,6 +36,8 @@ _HELP = {
     "gateway_dead_letters": "Messages that failed and are not marked as handled.",
     "gateway_waiting_for_pickup": "Messages that are not for the archive.",
     "gateway_quarantined_packages": "Packages that could not be used.",
+    "gateway_packages_left_for_others": "Packages for other message channels, since the start.",
+    "gateway_revocation_lists_missing": "Revocation lists that were needed and cannot be had.",
     "gateway_certificate_expires_seconds": "Time until our certificate expires.",
     "gateway_disk_free_bytes": "Free space for documents.",
 }
