@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from soap_intake import MB, Body, N, T, post
 
-from gateway.engine.context import Context, Policy
+from gateway.engine.context import Context, Policy, Served
 from gateway.engine.intake import Intake
 from gateway.engine.ledger import Ledger
 from gateway.model import Recipient
@@ -60,10 +60,10 @@ def serve(folder: str, pipe: Connection) -> None:
         blobs=blobs,
         transport=cast("Any", None),
         addresses=Everybody(),
-        archive=cast("Any", None),
+        archives={},
         identities=[],
         mapping=load_mapping(),
-        policy=Policy(orgnr=OWN, system="p360", process="urn:benchmark"),
+        policy=Policy((Served(OWN, "p360"),), "urn:benchmark"),
     )
     listener = Listener(create_app(Intake(context, Ledger(context)), blobs))
     listener.start()

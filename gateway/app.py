@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,21 +12,13 @@ from cryptography import x509
 
 from gateway.address_book import AddressBook
 from gateway.archives.dialects import load_dialect
-from gateway.archives.mail import MailArchive, MailSettings
-from gateway.archives.settings import ArchiveSettings
-from gateway.archives.soap import SoapArchive
-from gateway.certificates import (
-    chain_problem,
-    load_keystore,
-    load_trust,
-    published_problem,
-    signer_problems,
-)
+from gateway.archives.opening import is_mailbox, open_archive
+from gateway.certificates import load_keystore, load_trust, published_problem
 from gateway.edu.limits import Limits
 from gateway.engine.alerts import Alerts, Channel
 from gateway.engine.clock import Clock
-from gateway.engine.context import Books, Context, Policy
-from gateway.engine.health import Health
+from gateway.engine.context import Books, Context, Policy, Served
+from gateway.engine.health import Finding, Health, Subject
 from gateway.engine.health import Limits as HealthLimits
 from gateway.engine.housekeeping import Housekeeping
 from gateway.engine.intake import Intake
@@ -34,14 +26,16 @@ from gateway.engine.ledger import Ledger
 from gateway.engine.operations import Operations
 from gateway.engine.published import PublishedCertificate
 from gateway.engine.worker import Workers
-from gateway.errors import ConfigurationError, RegistryUnavailable, SignerUntrusted
+from gateway.errors import ConfigurationError, ReceiverUnknown, RegistryUnavailable
 from gateway.http import new_client
 from gateway.model import Event
 from gateway.notices import MailChannel, MailServer, WebhookChannel
-from gateway.package import Identity, Opened
-from gateway.ports import Transport
+from gateway.package import Identity
+from gateway.ports import Archive, Transport
 from gateway.registry import Registry
-from gateway.settings import Listen, Settings, TrustedSigners
+from gateway.revocation import Revocation, over_http
+from gateway.settings import ArchiveSystem, Listen, Settings, TrustedSigners
+from gateway.signers import Signers
 from gateway.soap.listener import Listener
 from gateway.soap.server import PATH, StartResponse, WsgiApp, create_app
 from gateway.store.blobs import BlobStore
@@ -52,7 +46,7 @@ from gateway.tokens import TokenSource
 from gateway.translate import load_mapping
 from gateway.transports.altinn3 import Altinn3
 from gateway.transports.directory import Directory
-from gateway.transports.pace import ALTINN_LIMITS, Pace
+from gateway.transports.pace import Pace, limits, poll_interval
 from gateway.web import Access
 from gateway.web import create_app as create_web
 from gateway.web.metrics import Metrics
@@ -72,7 +66,10 @@ class Gateway:
         self, settings: Settings, observers: Iterable[Callable[[Message, Event], None]] = ()
     ) -> None:
         self.database, self.blobs = _open_store(settings)
-        self.context = _context(settings, self.database, self.blobs)
+        clock = Clock()
+        http = new_client(hear=clock.hear)
+        signers = _signers(settings.trust, new_client())
+        self.context = _context(settings, self.database, self.blobs, clock, http, signers)
         self.context.observers.extend(observers)
         ledger = Ledger(self.context)
         listen = settings.listen
@@ -85,12 +82,13 @@ class Gateway:
             limits=Limits(request_bytes=listen.max_request_bytes),
             public_url=listen.public_url,
             basic_auth=basic_auth,
+            organisations=[one.orgnr for one in self.context.policy.served],
         )
         self._host = listen.host
         self._workers = Workers(
             self.context,
             ledger,
-            poll_seconds=settings.network.poll_seconds,
+            poll_seconds=_poll_seconds(settings),
             lease=timedelta(seconds=settings.database.lease_seconds),
         )
         metrics = Metrics()
@@ -101,7 +99,7 @@ class Gateway:
             self.context.identities,
             _limits(settings),
             lambda: self._workers.polling_problem,
-            self._published.finding,
+            [self._published.finding, _lists_finding(signers), _foreign_finding(self.context)],
         )
         self._alerts = Alerts(
             self.context,
@@ -224,26 +222,32 @@ def database_url(settings: Settings) -> str:
     return settings.database.url or f"sqlite:///{settings.folder / 'gateway.db'}"
 
 
-def _context(settings: Settings, database: Database, blobs: BlobStore) -> Context:
+def _context(
+    settings: Settings,
+    database: Database,
+    blobs: BlobStore,
+    clock: Clock,
+    http: httpx.Client,
+    signers: Signers | None,
+) -> Context:
     organisation = settings.organisation
-    identity = load_keystore(
-        organisation.keystore, organisation.keystore_password, organisation.keystore_alias
-    )
-    clock = Clock()
-    http = new_client(hear=clock.hear)
-    tokens = new_tokens(settings, identity, http, lambda: clock.now().timestamp())
+    identities = [
+        load_keystore(one.keystore, one.keystore_password, one.keystore_alias)
+        for one in (organisation, *organisation.old_keystores)
+    ]
+    tokens = new_tokens(settings, identities[0], http, lambda: clock.now().timestamp())
     return Context(
         database=database,
         blobs=blobs,
         transport=new_transport(settings, tokens, http),
         addresses=new_addresses(settings, tokens, http),
-        archive=new_archive(settings),
-        identities=[identity],
+        archives=_archives(settings),
+        identities=identities,
         mapping=load_mapping(settings.messages.profile, switches=settings.messages.switches),
         policy=_policy(settings),
         now=clock.now,
         clock=clock,
-        vet_signer=_vet_signer(settings.trust),
+        vet_signer=signers.vet if signers is not None else lambda opened: (),
     )
 
 
@@ -271,16 +275,38 @@ def new_transport(settings: Settings, tokens: TokenSource, http: httpx.Client) -
     network = settings.network
     if network.transport == "directory":
         assert network.directory is not None, "settings without it are refused"
-        return Directory(network.directory, channel=network.channel)
+        return Directory(
+            network.directory,
+            channel=network.channel,
+            accept_any_reference=network.accept_any_reference,
+        )
     return Altinn3(
         network.broker_url,
         network.resource,
         tokens,
-        parties={settings.organisation.orgnr: network.system_user},
+        parties={
+            settings.organisation.orgnr: network.system_user,
+            **{one.orgnr: one.system_user for one in settings.on_behalf_of},
+        },
         http=http,
         channel=network.channel,
-        pace=Pace(ALTINN_LIMITS if network.rate_limits else None),
+        accept_any_reference=network.accept_any_reference,
+        pace=Pace(
+            limits(network.searches_per_minute, network.calls_per_minute)
+            if network.rate_limits
+            else None
+        ),
     )
+
+
+def _poll_seconds(settings: Settings) -> float:
+    """The pause between polls: longer when many organisations share Altinn's limits."""
+    chosen = settings.network.poll_seconds
+    if settings.network.transport != "altinn3" or not settings.network.rate_limits:
+        return chosen
+    # One of them is kept for what people ask.
+    searches = settings.network.searches_per_minute - 1
+    return poll_interval(1 + len(settings.on_behalf_of), chosen, searches_per_minute=searches)
 
 
 def new_addresses(
@@ -300,17 +326,26 @@ def new_addresses(
 
 
 def _compare_published(context: Context) -> Callable[[], str | None]:
-    def compare() -> str | None:
+    """What is wrong with the certificates that the registry publishes for us."""
+    organisations = [one.orgnr for one in context.policy.served]
+
+    def problem(orgnr: str) -> str | None:
         assert isinstance(context.addresses, Registry | AddressBook)
-        return compare_published(
-            context.addresses, context.policy.orgnr, context.identities, context.now()
-        )
+        try:
+            return compare_published(context.addresses, orgnr, context.identities, context.now())
+        except ReceiverUnknown:
+            return "the registry has no certificate of ours; nobody can send us letters"
+
+    def compare() -> str | None:
+        problems = {orgnr: problem(orgnr) for orgnr in organisations}
+        found = [f"{orgnr}: {problem}" for orgnr, problem in problems.items() if problem]
+        return "; ".join(found) or None
 
     return compare
 
 
 def compare_published(
-    addresses: Registry | AddressBook, orgnr: str, identities: Sequence[Identity], now: datetime
+    addresses: Registry | AddressBook, orgnr: str, identities: Iterable[Identity], now: datetime
 ) -> str | None:
     """What is wrong with the certificate that is published for us; None when it is ours.
 
@@ -325,88 +360,79 @@ def compare_published(
     return None if None in problems else problems[0]
 
 
+def _signers(trusted: TrustedSigners, http: httpx.Client) -> Signers | None:
+    """None when the operator gave no certificates to hold signers against."""
+    if trusted.certificates is None:
+        return None
+    asks = trusted.revocation != "off"
+    return Signers(
+        load_trust(trusted.environment, [trusted.certificates], trusted.authorities),
+        reject=trusted.chain == "reject",
+        revocation=Revocation(over_http(http)) if asks else None,
+        required=trusted.revocation == "required",
+    )
+
+
+def _lists_finding(signers: Signers | None) -> Callable[[], Finding | None]:
+    """How the revocation lists are, once they were needed."""
+
+    def examine() -> Finding | None:
+        if signers is None or signers.revocation is None:
+            return None
+        missing = signers.revocation.troubles(datetime.now(UTC))
+        summary = "; ".join(missing) or "those that were needed are here"
+        return Finding(Subject.REVOCATION, not missing, summary, figures={"missing": len(missing)})
+
+    return examine
+
+
+def _foreign_finding(context: Context) -> Callable[[], Finding | None]:
+    """What is for other installations of ours, and expires if they do not take it (R8)."""
+
+    def examine() -> Finding | None:
+        if not isinstance(context.transport, Altinn3):
+            return None
+        count = sum(context.transport.skipped(one.orgnr) for one in context.policy.served)
+        summary = f"{count} packages since the start, which expire unless those take them"
+        return Finding(Subject.FOREIGN, True, summary, figures={"count": count})
+
+    return examine
+
+
 def _policy(settings: Settings) -> Policy:
-    organisation, network, archive = settings.organisation, settings.network, settings.archive
-    by_mail = archive.dialect.lower() == "mail"
-    parties = archive.appreceipt_parties
-    if parties is None and not by_mail:
-        parties = load_dialect(archive.dialect).appreceipt_parties
+    archives = {settings.organisation.orgnr: settings.archive}
+    archives |= {one.orgnr: one.archive or settings.archive for one in settings.on_behalf_of}
     return Policy(
-        orgnr=organisation.orgnr,
-        system=archive.dialect,
+        served=tuple(_served(orgnr, archive) for orgnr, archive in archives.items()),
         process=settings.messages.process,
-        parties_original=parties == "original",
-        archive_sends_receipts=not by_mail,
-        ok_on_empty_payload=archive.return_ok_on_empty_payload,
         fallback_sender=settings.messages.fallback_sender,
         max_letter_bytes=settings.messages.max_letter_bytes,
         time_to_live=timedelta(hours=settings.messages.ttl_hours),
-        channel=network.channel,
+        channel=settings.network.channel,
         first_retry=timedelta(seconds=settings.messages.retry_seconds),
         unclear_wait=timedelta(seconds=settings.messages.unclear_seconds),
         receipt_wait=timedelta(hours=hours) if (hours := settings.messages.receipt_hours) else None,
     )
 
 
-def _vet_signer(trusted: TrustedSigners) -> Callable[[Opened], Sequence[str]]:
-    """Warns of an untrusted signer or refuses it, as the operator wants (decision 15)."""
-    if trusted.certificates is None:
-        return lambda opened: ()
-    trust = load_trust(trusted.environment, [trusted.certificates])
-
-    def vet(opened: Opened) -> Sequence[str]:
-        if opened.signature is None:
-            return ()
-        now = datetime.now(UTC)
-        problems = signer_problems(opened.signature, opened.sbd.sender, trust, now)
-        certificate = x509.load_pem_x509_certificate(opened.signature.certificate_pem.encode())
-        if trusted.chain == "reject" and (problem := chain_problem(certificate, trust, now)):
-            raise SignerUntrusted(problem)
-        return problems
-
-    return vet
-
-
-def new_archive(settings: Settings) -> MailArchive | SoapArchive:
-    """The archive's mailbox or its web service. Raises `ConfigurationError`."""
-    if settings.archive.dialect.lower() == "mail":
-        return MailArchive(_mail_settings(settings))
-    return SoapArchive(archive_settings(settings))
-
-
-def _mail_settings(settings: Settings) -> MailSettings:
-    mail = settings.mail
-    assert mail is not None, "settings without it are refused"
-    return MailSettings(
-        name="mail",
-        host=mail.host,
-        port=mail.port,
-        sender=mail.sender,
-        receivers=tuple(one.strip() for one in mail.receivers.split(",")),
-        security=mail.security,
-        username=mail.username,
-        password=mail.password,
-        ca_file=mail.ca_file,
-        timeout=mail.timeout,
-        max_size=mail.max_size,
-        overflow_folder=mail.overflow_folder,
+def _served(orgnr: str, archive: ArchiveSystem) -> Served:
+    by_mail = is_mailbox(archive)
+    parties = archive.appreceipt_parties
+    if parties is None and not by_mail:
+        parties = load_dialect(archive.dialect).appreceipt_parties
+    return Served(
+        orgnr=orgnr,
+        system=archive.dialect,
+        parties_original=parties == "original",
+        archive_sends_receipts=not by_mail,
+        ok_on_empty_payload=archive.return_ok_on_empty_payload,
     )
 
 
-def archive_settings(settings: Settings) -> ArchiveSettings:
-    """What is said about an archive with a web service."""
-    archive = settings.archive
-    return ArchiveSettings(
-        name=archive.dialect,
-        dialect=archive.dialect,
-        url=archive.url,
-        auth=archive.auth,
-        username=archive.username,
-        password=archive.password,
-        domain=archive.domain,
-        soap_action=archive.soap_action,
-        timeout=archive.timeout,
-        connect_timeout=archive.connect_timeout,
-        ca_file=archive.ca_file,
-        proxy=archive.proxy,
-    )
+def _archives(settings: Settings) -> dict[str, Archive]:
+    """The archive of each organisation; those without one of their own share ours."""
+    ours = open_archive(settings.archive, settings.mail)
+    archives = {settings.organisation.orgnr: ours}
+    for one in settings.on_behalf_of:
+        archives[one.orgnr] = ours if one.archive is None else open_archive(one.archive, one.mail)
+    return archives

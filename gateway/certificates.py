@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from asn1crypto import pkcs12 as asn1_pkcs12
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import (
@@ -22,7 +22,7 @@ from cryptography.x509 import verification
 
 from gateway.errors import ConfigurationError
 from gateway.jks import MAGIC, read_jks
-from gateway.package import Identity, Signature, certificate_orgnr
+from gateway.package import Identity, certificate_orgnr
 from gateway.resources import data_folder
 
 # --- keystores ------------------------------------------------------------------------
@@ -171,14 +171,15 @@ class Trust:
 
 
 def load_trust(
-    environment: str, certificate_files: Iterable[Path], mappings: Path | None = None
+    environment: str, certificate_files: Iterable[Path], authorities: Path | None = None
 ) -> Trust:
     """The certificates in `certificate_files` (PEM or DER, files or folders) whose
-    fingerprints ``tillit.toml`` lists for `environment`, ``prod`` or ``test``.
+    fingerprints `authorities` lists for `environment`, ``prod`` or ``test``: a file like
+    ``mappings/tillit.toml``, which is the default.
 
     Raises `ConfigurationError`.
     """
-    path = (mappings or data_folder("mappings")) / "tillit.toml"
+    path = authorities or data_folder("mappings") / "tillit.toml"
     try:
         listed = tomllib.loads(path.read_text(encoding="utf-8"))[environment]
         roots = set(listed["roots"].values())
@@ -229,7 +230,7 @@ def chain_problem(
 ) -> str | None:
     """Why `certificate` is not one we trust at `now` (aware); None when it is.
 
-    The rules are those of 7.3 without revocation, for which see `Revocation`.
+    The rules are those of 7.3 without revocation, for which see `gateway.revocation`.
     `came_along` are used only when `trust` lists no intermediates of its own.
     """
     if now < certificate.not_valid_before_utc:
@@ -248,6 +249,21 @@ def chain_problem(
         return f"no valid chain to a trusted root: {error}"
     except ValueError as error:
         return f"the certificate is malformed: {error}"
+    return None
+
+
+def issuer_of(
+    certificate: x509.Certificate,
+    trust: Trust,
+    came_along: Sequence[x509.Certificate] = (),
+) -> x509.Certificate | None:
+    """The certificate whose key signed `certificate`; None when we do not have it."""
+    for one in (*trust.intermediates, *trust.roots, *came_along):
+        try:
+            certificate.verify_directly_issued_by(one)
+        except (ValueError, TypeError, InvalidSignature):
+            continue
+        return one
     return None
 
 
@@ -288,24 +304,6 @@ def _verifier(roots: Sequence[x509.Certificate], now: datetime) -> verification.
     )
 
 
-def signer_problems(signature: Signature, sender: str, trust: Trust, now: datetime) -> list[str]:
-    """What speaks against the signer of a package (7.5), in the order of weight.
-
-    A number other than `sender`'s is normal when a supplier sends on behalf of its
-    customer; what each problem leads to is the operator's policy.
-    """
-    certificate = x509.load_pem_x509_certificate(signature.certificate_pem.encode())
-    came_along = (
-        x509.load_pem_x509_certificates(signature.chain_pem.encode()) if signature.chain_pem else []
-    )
-    problems = []
-    if problem := chain_problem(certificate, trust, now, came_along):
-        problems.append(f"signer: {problem}")
-    if signature.orgnr != sender:
-        problems.append(f"signer: organisation {signature.orgnr}, sender is {sender}")
-    return problems
-
-
 def published_problem(
     own: x509.Certificate, published: x509.Certificate, now: datetime
 ) -> str | None:
@@ -323,57 +321,3 @@ def published_problem(
     if certificate_orgnr(own) != certificate_orgnr(published):
         return "the published certificate names another organisation"
     return None
-
-
-# --- revocation -----------------------------------------------------------------------
-
-
-@dataclass
-class Revocation:
-    """Revocation by CRL, for leaf certificates.
-
-    `fetch` gives the bytes behind a URL or raises OSError. A list that cannot be had is
-    not held against anybody: the last known one is used, or none (7.3).
-    """
-
-    fetch: Callable[[str], bytes]
-    _lists: dict[str, x509.CertificateRevocationList] = field(default_factory=dict)
-
-    def problem(
-        self, certificate: x509.Certificate, issuer: x509.Certificate, now: datetime
-    ) -> str | None:
-        """Why `certificate` must not be used; None when no list names it."""
-        for url in _crl_urls(certificate):
-            crl = self._crl(url, issuer, now)
-            if crl and crl.get_revoked_certificate_by_serial_number(certificate.serial_number):
-                return f"the certificate is revoked, says {url}"
-        return None
-
-    def _crl(
-        self, url: str, issuer: x509.Certificate, now: datetime
-    ) -> x509.CertificateRevocationList | None:
-        known = self._lists.get(url)
-        if known and known.next_update_utc and now < known.next_update_utc:
-            return known
-        try:
-            fresh = x509.load_der_x509_crl(self.fetch(url))
-            # Only its issuer's key can vouch for a list that comes over plain HTTP.
-            if fresh.is_signature_valid(issuer.public_key()):  # type: ignore[arg-type]
-                self._lists[url] = fresh
-                return fresh
-        except (OSError, ValueError, TypeError, UnsupportedAlgorithm):
-            return known
-        return known
-
-
-def _crl_urls(certificate: x509.Certificate) -> list[str]:
-    try:
-        points = certificate.extensions.get_extension_for_class(x509.CRLDistributionPoints)
-    except x509.ExtensionNotFound:
-        return []
-    return [
-        name.value
-        for point in points.value
-        for name in point.full_name or []
-        if isinstance(name, x509.UniformResourceIdentifier) and name.value.startswith("http")
-    ]

@@ -289,6 +289,60 @@ class House:
     doors: tuple[Door, ...] = ()
 
 
+def test_an_environment_has_addresses_and_others_may_be_given(folder: Path) -> None:
+    lines = GOOD.splitlines()
+    addresses = ("token_url", "token_audience", "exchange_url", "broker_url")
+    text = "\n".join(line for line in lines if not line.startswith(addresses))
+    settings = load(folder, text, EDU_GATEWAY_NETWORK_ENVIRONMENT="test")
+    assert settings.network.token_url == "https://test.maskinporten.no/token"
+    assert settings.network.broker_url == "https://platform.tt02.altinn.no/broker/api/v1"
+    assert settings.network.registry_url == "https://d"
+    assert set(problems(folder, text)) == {f"network.{one}" for one in addresses}
+
+
+SEVERAL = (
+    GOOD
+    + """
+[[organisation.old_keystores]]
+keystore = "own.p12"
+keystore_password_file = "secret"
+[[on_behalf_of]]
+orgnr = "974760673"
+system_user = "havna"
+[on_behalf_of.archive]
+dialect = "mail"
+[on_behalf_of.mail]
+host = "smtp.example"
+sender = "a@example.no"
+receivers = "b@example.no"
+[[on_behalf_of]]
+orgnr = "889640782"
+"""
+)
+
+
+def test_other_organisations_and_old_keystores_are_tables_in_a_list(folder: Path) -> None:
+    settings = load(folder, SEVERAL, EDU_GATEWAY_ON_BEHALF_OF_2_SYSTEM_USER="kirken")
+    (old,) = settings.organisation.old_keystores
+    assert (old.keystore, old.keystore_password) == (folder / "own.p12", "hemmelig")
+    havna, kirken = settings.on_behalf_of
+    assert (havna.orgnr, havna.system_user, kirken.system_user) == ("974760673", "havna", "kirken")
+    assert havna.archive is not None
+    assert havna.mail is not None
+    assert kirken.archive is None
+    assert "hemmelig" not in repr(settings)
+
+
+def test_mistakes_about_other_organisations_name_their_key(folder: Path) -> None:
+    text = SEVERAL.replace("889640782", "974760673").replace("[on_behalf_of.mail]", "[[x]]")
+    text = text.replace("974760673", "910077473", 1)
+    found = problems(folder, text)
+    assert "the same as organisation.orgnr" in found["on_behalf_of[1].orgnr"]
+    assert "missing, but on_behalf_of[1].archive.dialect" in found["on_behalf_of[1].mail"]
+    found = problems(folder, SEVERAL.replace("889640782", "974760673"))
+    assert found == {"on_behalf_of[2].orgnr": "the same as on_behalf_of[1].orgnr"}
+
+
 def test_tables_may_be_in_a_list(tmp_path: Path) -> None:
     raw = {"doors": [{"colour": "red"}, {"colour": "blue", "code_file": "code"}]}
     (tmp_path / "code").write_text("1234")

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import httpx
 
-from gateway.app import archive_settings, new_archive
 from gateway.archives.connection import offered_schemes
 from gateway.archives.mail import MailArchive
+from gateway.archives.opening import archive_settings, is_mailbox, open_archive
 from gateway.archives.probe import ArchiveProbe, Reply, is_soap
 from gateway.checks.clock import Clock
 from gateway.checks.connection import connect, look_up, shake_hands
@@ -36,7 +36,7 @@ _SMTP = "See the [mail] settings: security, username, password, ca_file."
 
 def archive_checks(settings: Settings, clock: Clock, timeout: float) -> Iterator[Check]:
     """Checks of the archive that the settings name; no letter is handed over."""
-    if settings.archive.dialect.lower() == "mail":
+    if is_mailbox(settings.archive):
         return _mail_checks(settings, timeout)
     return _Soap(settings, clock, timeout).checks()
 
@@ -68,8 +68,8 @@ class _Soap:
         yield Check("archive-service", self._service, _SERVICE, ("archive-login",))
 
     def _make_probe(self) -> Verdict:
-        archive = new_archive(self._settings)
-        self._probe = ArchiveProbe(archive_settings(self._settings), self._timeout)
+        archive = open_archive(self._settings.archive, None)
+        self._probe = ArchiveProbe(archive_settings(self._settings.archive), self._timeout)
         auth = self._settings.archive.auth
         return ok(f"dialect {archive.name}, authentication {auth}")
 
@@ -138,7 +138,7 @@ def _mail_checks(settings: Settings, timeout: float) -> Iterator[Check]:
     archive: list[MailArchive] = []
 
     def make() -> Verdict:
-        made = new_archive(replace(settings, mail=replace(mail, timeout=timeout)))
+        made = open_archive(settings.archive, replace(mail, timeout=timeout))
         assert isinstance(made, MailArchive)
         archive.append(made)
         return ok(f"by mail to {mail.receivers}")

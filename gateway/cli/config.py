@@ -128,10 +128,11 @@ def toml_text(result: Import, secret_files: dict[str, str], source: str) -> str:
     sections = sorted(
         {setting.partition(".")[0] for setting in (*result.values, *secret_files)}
         | {question.setting.partition(".")[0] for question in result.questions},
-        key=lambda name: _ORDER.index(name) if name in _ORDER else len(_ORDER),
+        key=lambda name: (_ORDER.index(name) if name in _ORDER else len(_ORDER), name),
     )
     for section in sections:
-        lines += ["", f"[{section}]"]
+        name, in_list, _ = section.partition("[")
+        lines += ["", f"[[{name}]]" if in_list else f"[{name}]"]
         for setting, value in result.values.items():
             owner, _, key = setting.partition(".")
             if owner == section:

@@ -243,6 +243,7 @@ def pickup(operations: Operations, reference: str, out: Path | None) -> None:
 @click.argument("files", nargs=-1, type=_FILE)
 @click.option("--type", "kind", type=click.Choice(["avtalt"]), default="avtalt", show_default=True)
 @click.option("--to", "receiver", required=True, help="Organisation number.")
+@click.option("--from", "sender", help="One of the organisations that we serve. Default: our own.")
 @click.option("--identifier", required=True, help="What the parties call this kind of content.")
 @click.option("--content", type=_FILE, help="JSON file; any value. Default: null.")
 @click.option("--process", default=AVTALT_PROCESS, show_default=True)
@@ -252,6 +253,7 @@ def send(
     files: tuple[Path, ...],
     kind: str,
     receiver: str,
+    sender: str | None,
     identifier: str,
     content: Path | None,
     process: str,
@@ -275,7 +277,13 @@ def send(
             for one in files
         ]
         sent = operations.send_avtalt(
-            receiver, identifier, said, streams, getpass.getuser(), process=process
+            receiver,
+            identifier,
+            said,
+            streams,
+            getpass.getuser(),
+            process=process,
+            sender=sender,
         )
     click.echo(sent.message_id)
 

@@ -16,9 +16,10 @@ from typing import Any
 
 import click
 
-from gateway.certificates import load_keystore, load_trust, read_certificates, signer_problems
+from gateway.certificates import load_keystore, load_trust, read_certificates
 from gateway.cli.passwords import keystore_password, password_file
 from gateway.errors import ConfigurationError, GatewayError, PackageError
+from gateway.http import new_client
 from gateway.model import Document
 from gateway.package import (
     Identity,
@@ -32,6 +33,8 @@ from gateway.package import (
     read_sbd_only,
 )
 from gateway.package.sbd import ADMINISTRASJON
+from gateway.revocation import Revocation, over_http
+from gateway.signers import Signers
 from gateway.store.blobs import BlobStore
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -164,6 +167,12 @@ def inspect(
     help="Certificates of the authorities (files or folders); the signer's chain is checked.",
 )  # fmt: skip
 @click.option("--environment", type=click.Choice(["prod", "test"]), default="prod")
+@click.option(
+    "--authorities", type=_FILE, help="A list of your own instead of mappings/tillit.toml."
+)
+@click.option(
+    "--revocation", is_flag=True, help="With --trusted: ask the authorities' revocation lists too."
+)
 @_json
 @password_file
 def verify(
@@ -171,6 +180,8 @@ def verify(
     keystores: tuple[Path, ...],
     trusted: tuple[Path, ...],
     environment: str,
+    authorities: Path | None,
+    revocation: bool,
     as_json: bool,
     password_file: Path | None,
 ) -> None:
@@ -178,11 +189,10 @@ def verify(
     with _explained(), _opened(package, keystores, password_file) as opened:
         facts = {"file": str(package), "intact": True} | _contents(opened)
         problems: list[str] = []
-        if trusted and opened.signature is not None:
-            trust = load_trust(environment, trusted)
-            problems = signer_problems(
-                opened.signature, opened.sbd.sender, trust, datetime.now(UTC)
-            )
+        if trusted:
+            lists = Revocation(over_http(new_client()), seconds=30) if revocation else None
+            trust = load_trust(environment, trusted, authorities)
+            problems = [*Signers(trust, revocation=lists).vet(opened)]
         _show(facts | {"problems": problems}, as_json)
     if problems:
         raise SystemExit(1)

@@ -163,7 +163,7 @@ class Alerts:
             masked(finding.summary),
             since,
             self._books.now(),
-            self._books.policy.orgnr,
+            self._books.policy.own.orgnr,
         )
 
     def _tell(self, notice: Notice) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from gateway.engine.clock import Clock
+from gateway.errors import ConfigurationError
 from gateway.lifecycle import FIRST_RETRY, retry_after
 from gateway.model import Event
 from gateway.package import Identity, Opened
@@ -16,12 +17,12 @@ from gateway.ports import Addresses, Archive, Transport
 from gateway.store.blobs import BlobStore
 from gateway.store.database import Database
 from gateway.store.messages import Message
-from gateway.translate import Mapping
+from gateway.translate import Mapping as Translation
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
-    """The choices of one installation.
+class Served:
+    """An organisation that we send and receive for, and the habits of its archive.
 
     `parties_original`: the archive writes its AppReceipts with the parties of the
     letter, so they have to be swapped (P360, bestedu-soap 3.6).
@@ -30,10 +31,21 @@ class Policy:
 
     orgnr: str
     system: str
-    process: str
     parties_original: bool = False
     archive_sends_receipts: bool = True
     ok_on_empty_payload: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The choices of one installation.
+
+    `served`: our own organisation, whose certificate signs, and then those that we act
+    on behalf of (dpo-packaging 2.3).
+    """
+
+    served: tuple[Served, ...]
+    process: str
     fallback_sender: str = "999999999"
     max_letter_bytes: int = 1024**3
     time_to_live: timedelta = timedelta(hours=24)
@@ -45,6 +57,19 @@ class Policy:
     """How much later than its deadline a letter's statuses may still come."""
     receipt_wait: timedelta | None = timedelta(hours=24)
     """How long the AppReceipt of an archive that took a letter is waited for; None: for ever."""
+
+    @property
+    def own(self) -> Served:
+        """The organisation that runs the gateway."""
+        return self.served[0]
+
+    def find(self, orgnr: str | None) -> Served | None:
+        """The organisation with this number, when it is one of ours."""
+        return next((one for one in self.served if one.orgnr == orgnr), None)
+
+    def acting(self, orgnr: str | None) -> Served:
+        """The one with this number; our own when it is none of ours."""
+        return self.find(orgnr) or self.own
 
 
 def _now() -> datetime:
@@ -84,16 +109,24 @@ class Books:
 class Context(Books):
     """The books and the neighbours.
 
+    `archives`: the archive of each organisation that we serve, by its number.
     `identities`: our keys, the current one first, so that packages for an older
     certificate still open.
     """
 
     transport: Transport
     addresses: Addresses
-    archive: Archive
+    archives: Mapping[str, Archive]
     identities: Sequence[Identity]
-    mapping: Mapping
+    mapping: Translation
     spread: Callable[[], float] = random.random
+
+    def archive_of(self, orgnr: str) -> Archive:
+        """Whom letters to `orgnr` are handed to. Raises `ConfigurationError`."""
+        archive = self.archives.get(orgnr)
+        if archive is None:
+            raise ConfigurationError(f"{orgnr} is not served here any more")
+        return archive
 
     def retry_at(self, failures: int) -> datetime:
         """When to try again after the `failures`-th failure."""

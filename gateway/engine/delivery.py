@@ -62,6 +62,7 @@ class Handover:
         if not self._neighbours.may_try(job, message, way_to_archive(message), circuit):
             return
         try:
+            archive = self._context.archive_of(message.receiver)
             payload = self._payload(message)
             delivery = Delivery(self._envelope(message), payload)
             with self._ledger.entry() as entry:
@@ -69,7 +70,7 @@ class Handover:
                     return
                 if job.unclear is not None:
                     self._mark_possible_duplicate(entry, message)
-            answer = self._context.archive.put_message(delivery)
+            answer = archive.put_message(delivery)
             if answer is None and message.kind is Kind.LETTER:
                 raise ArchiveSilent("the archive answered a letter without a result")
         except (MessageRefused, PackageError) as error:  # it cannot be made into EDU
@@ -219,7 +220,7 @@ class Handover:
             raise FileMissing("the package has no arkivmelding.xml")
         facts = Facts(
             conversation_id=message.conversation_id,
-            system=context.policy.system,
+            system=context.policy.acting(message.receiver).system,
             now=context.now(),
             sender_orgnr=message.sender,
         )

@@ -33,6 +33,8 @@ class Subject(StrEnum):
     CLOCK = "clock"
     CERTIFICATE = "certificate"
     PUBLISHED = "published certificate"
+    REVOCATION = "revocation lists"
+    FOREIGN = "left for other installations"
     ARCHIVE = "archive"
     NETWORK = "network"
     RECEIVERS = "receivers"
@@ -79,7 +81,7 @@ class Limits:
 
 class Health:
     """Examines one gateway. `network_problem` is what polling last ran into, if anything;
-    `published` how our certificate compares with the published one, once that is known."""
+    `others` give what somebody else has found out, once that is known."""
 
     def __init__(
         self,
@@ -87,19 +89,18 @@ class Health:
         identities: Sequence[Identity] = (),
         limits: Limits | None = None,
         network_problem: Callable[[], tuple[datetime, str] | None] = lambda: None,
-        published: Callable[[], Finding | None] = lambda: None,
+        others: Sequence[Callable[[], Finding | None]] = (),
     ) -> None:
         self._books = books
         self._identities = identities
         self._limits = limits or Limits()
         self._network_problem = network_problem
-        self._published = published
+        self._others = others
 
     def examine(self) -> list[Finding]:
         """Every subject; those that need the database are left out when it is away."""
         found = [self._disk(), *self._clock(), *self._certificate()]
-        if (published := self._published()) is not None:
-            found.append(published)
+        found += [one for ask in self._others if (one := ask()) is not None]
         try:
             with self._books.database.read() as tx:
                 sending = overview.waiting(tx, Task.SEND)

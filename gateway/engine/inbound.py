@@ -7,6 +7,7 @@ offered again.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from collections.abc import Mapping
@@ -40,19 +41,19 @@ _BROKEN_FETCHES = 3
 
 
 class Inbound:
-    """Polls for one organisation and stores what comes."""
+    """Polls for an organisation and stores what comes."""
 
     def __init__(self, context: Context, ledger: Ledger) -> None:
         self._context = context
         self._ledger = ledger
 
-    def poll(self) -> int:
-        """Take in everything that waits; how many packages that was.
+    def poll(self, orgnr: str) -> int:
+        """Take in everything that waits for `orgnr`; how many packages that was.
 
         Raises `GatewayError` when the network cannot be asked; one package that fails
         does not stop the others.
         """
-        offers = self._context.transport.pending(self._context.policy.orgnr)
+        offers = self._context.transport.pending(orgnr)
         taken = 0
         for offer in offers:
             try:
@@ -97,7 +98,7 @@ class Inbound:
                         identities=context.identities,
                         spool=context.blobs,
                     )
-                    warnings = self._vet(opened)
+                    warnings = self._vet(offer, opened)
                 except PackageError as error:
                     problem = error
                 else:
@@ -105,16 +106,25 @@ class Inbound:
                     return
             self._quarantine(offer, scratch, problem)
 
-    def _vet(self, opened: Opened) -> tuple[str, ...]:
+    def _vet(self, offer: Offer, opened: Opened) -> tuple[str, ...]:
         """What is odd about a sound package; raises when it must not be handed on."""
         try:
-            if opened.sbd.receiver != self._context.policy.orgnr:
-                raise BadSbd(f"receiver {opened.sbd.receiver} is not ours")
+            if opened.sbd.receiver != offer.receiver:
+                raise BadSbd(f"receiver {opened.sbd.receiver}, but it was sent to {offer.receiver}")
             problems = self._context.vet_signer(opened)
+            self._refuse_namesake(opened)
         except PackageError:
             self._context.blobs.release(one.content for one in opened.documents)
             raise
         return (*opened.notes, *problems)
+
+    def _refuse_namesake(self, opened: Opened) -> None:
+        """A message id that came before with other content is somebody's mistake, or worse
+        (altinn-transport 6.5): nothing is delivered, and a person looks at it."""
+        with self._context.database.read() as tx:
+            known = messages.find(tx, messages_table.c.duplicate_key == _key(opened.sbd))
+        if known is not None and known.content_hash not in (None, _content_hash(opened)):
+            raise BadSbd(f"message {known.message_id} came before with other content")
 
     def _fetch(self, offer: Offer, file: BinaryIO) -> None:
         """Download; what never agrees with its checksum is opened, and then found broken."""
@@ -161,7 +171,8 @@ class Inbound:
             document_type=sbd.standard or (LETTER_TYPE if kind is Kind.LETTER else sbd.type),
             signature=None if opened.signature is None else asdict(opened.signature),
             warnings=warnings,
-            duplicate_key=f"in|{sbd.sender}|{sbd.type}|{sbd.message_id}",
+            content_hash=_content_hash(opened),
+            duplicate_key=_key(sbd),
         )
         try:
             letter = messages.add(entry.tx, new)
@@ -216,7 +227,7 @@ class Inbound:
             document_type=sbd.standard,
             receipt=receipt,
             related_to=letter.message_id if letter else sbd.related_to_message_id,
-            duplicate_key=f"in|{sbd.sender}|{sbd.type}|{sbd.message_id}",
+            duplicate_key=_key(sbd),
         )
         if letter is not None and letter.archive_conversation_id is not None:
             new = _with(new, archive_conversation_id=letter.archive_conversation_id)
@@ -246,7 +257,11 @@ class Inbound:
     def _original(self, entry: Entry, sbd: Sbd) -> Message | None:
         """The letter that a receipt is for (registry-and-statuses 2.3)."""
         columns = messages_table.c
-        ours = (columns.direction == Direction.OUTGOING, columns.kind == Kind.LETTER)
+        ours = (
+            columns.direction == Direction.OUTGOING,
+            columns.kind == Kind.LETTER,
+            columns.sender == sbd.receiver,
+        )
         if sbd.related_to_message_id:
             found = messages.find(
                 entry.tx, *ours, columns.message_id == sbd.related_to_message_id.lower()
@@ -266,6 +281,7 @@ class Inbound:
             messages_table.c.direction == Direction.OUTGOING,
             messages_table.c.kind.in_((Kind.LETTER, Kind.RECEIPT, Kind.OTHER)),
             messages_table.c.message_id == sbd.message_id,
+            messages_table.c.sender == sbd.receiver,
         )
         if original is None or fact is None:
             log.warning("status %s for %s has no message here", sbd.status, sbd.message_id)
@@ -332,7 +348,7 @@ class Inbound:
                 problem=f"{type(problem).__name__}: {problem.detail}",
                 quarantine=kept.key,
             )
-            if sbd is None or sbd.type != "arkivmelding" or sbd.receiver != context.policy.orgnr:
+            if sbd is None or sbd.type != "arkivmelding" or sbd.receiver != offer.receiver:
                 return
             unusable = self._message(
                 entry,
@@ -341,13 +357,26 @@ class Inbound:
                 Kind.LETTER,
                 document_type=sbd.standard,
                 warnings=(problem.detail,),
-                duplicate_key=f"in|{sbd.sender}|{sbd.type}|{sbd.message_id}",
+                duplicate_key=_key(sbd),
             )
             try:
                 letter = messages.add(entry.tx, unusable)
             except Duplicate:
                 return
             entry.record(letter, Fact.UNDELIVERABLE, problem.text, problem.receipt)
+
+
+def _key(sbd: Sbd) -> str:
+    """What makes two messages the same (altinn-transport 6.5)."""
+    return f"in|{sbd.receiver}|{sbd.sender}|{sbd.type}|{sbd.message_id}"
+
+
+def _content_hash(opened: Opened) -> str:
+    """The same for two packages with the same files, in whatever order."""
+    digest = hashlib.sha256()
+    for line in sorted(f"{one.content.sha256} {one.filename}\n" for one in opened.documents):
+        digest.update(line.encode())
+    return digest.hexdigest()
 
 
 def _with(message: Message, **columns: object) -> Message:

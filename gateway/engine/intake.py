@@ -13,9 +13,10 @@ import re
 from dataclasses import replace
 
 from lxml import etree
+from sqlalchemy.engine import Connection
 
 from gateway.edu.payload import Payload, PayloadKind
-from gateway.engine.context import Context
+from gateway.engine.context import Context, Served
 from gateway.engine.ledger import LETTER_TYPE, RECEIPT_PROCESS, RECEIPT_TYPE, Ledger
 from gateway.engine.own_receipt import record_late_receipt
 from gateway.engine.prompt import Prompt
@@ -85,26 +86,32 @@ class Intake:
             log.warning("GetCanReceiveMessage answered false: %s", error)
             return False
 
-    def put_message(self, envelope: Envelope | None, payload: Payload) -> AppReceipt:
+    def put_message(
+        self, envelope: Envelope | None, payload: Payload, speaker: str | None = None
+    ) -> AppReceipt:
         """Take a letter or a receipt; what the archive is answered.
 
+        `speaker` is the organisation whose archive called, when its address told; the
+        sender that it states is stronger.
         Raises `RequestRefused` and, when nothing can be decided now, `Unavailable` or
         `NeedsOperator`; those become Faults and the archive tries again.
         """
         if envelope is None:
             raise RequestRefused("EnvelopeMissing", "envelope is missing")  # P0
         try:
-            return self._put_message(envelope, payload)
+            return self._put_message(envelope, payload, speaker)
         except MessageRefused as refused:
             audit.info(
                 "refused conversation_id=%s: %s", envelope.conversation_id, type(refused).__name__
             )
             return refused.receipt
 
-    def _put_message(self, envelope: Envelope, payload: Payload) -> AppReceipt:
+    def _put_message(self, envelope: Envelope, payload: Payload, speaker: str | None) -> AppReceipt:
         is_receipt = payload.kind is PayloadKind.APPRECEIPT
         if is_receipt:
-            envelope = self._parties_of_receipt(envelope)  # P1
+            envelope = self._parties_of_receipt(envelope, speaker)  # P1
+        stated = self._policy.find(envelope.sender.orgnr if envelope.sender else None)
+        ours = stated or self._policy.find(speaker)
         receiver = envelope.receiver.orgnr if envelope.receiver else None
         if is_receipt and receiver == self._policy.fallback_sender:  # P2
             audit.info("receipt to the fallback sender was discarded")
@@ -117,39 +124,67 @@ class Intake:
             return OK
         match payload.kind:
             case PayloadKind.EMPTY:  # P6-P8
-                if self._policy.ok_on_empty_payload:
+                if (ours or self._policy.own).ok_on_empty_payload:
                     return OK
                 raise PayloadMissing("the payload is missing or empty")
             case PayloadKind.APPRECEIPT if payload.receipt is not None:  # P9
-                return self._receipt(envelope, receiver, payload.receipt, payload.warnings)
+                return self._receipt(envelope, ours, receiver, payload.receipt)
             case PayloadKind.MELDING if payload.melding is not None:  # P10
-                return self._letter(envelope, recipient, payload.melding, payload.warnings)
+                ours = ours or self._policy.own
+                return self._letter(envelope, ours, recipient, payload.melding, payload.warnings)
         raise PayloadUnreadable(payload.problem or "neither a Melding nor an AppReceipt")  # M8
 
-    def _parties_of_receipt(self, envelope: Envelope) -> Envelope:
+    def _parties_of_receipt(self, envelope: Envelope, speaker: str | None) -> Envelope:
         """P360 writes the parties of the letter; turn them round (bestedu-soap 3.6)."""
         sender, receiver = envelope.sender, envelope.receiver
         if sender is None or receiver is None:  # P1b
             missing = "sender" if sender is None else "receiver"
             raise RequestRefused("PartyMissing", f"envelope/{missing} is missing")
-        swapped = self._policy.parties_original
-        wanted = sender if swapped else receiver
-        other = receiver if swapped else sender
-        if wanted.orgnr == self._policy.orgnr and other.orgnr not in (self._policy.orgnr, "", None):
-            log.warning("the receipt was addressed to ourselves; taken the other way round")
-            swapped = not swapped
-        if swapped:
+        if self._as_in_the_letter(envelope.conversation_id, sender.orgnr, receiver.orgnr, speaker):
             return replace(envelope, sender=receiver, receiver=sender)
         return envelope
+
+    def _as_in_the_letter(
+        self,
+        conversation_id: str | None,
+        sender: str | None,
+        receiver: str | None,
+        speaker: str | None,
+    ) -> bool:
+        """Whether a receipt's parties are those of its letter.
+
+        The one who answers is ours. When both are, the letter that has come tells who.
+        """
+        if speaker is not None and (speaker == sender) != (speaker == receiver):
+            return speaker == receiver
+        one, other = self._policy.find(sender), self._policy.find(receiver)
+        usual = (other or one or self._policy.own).parties_original
+        if one is not None and other is not None and one is not other:
+            with self._context.database.read() as tx:
+                return self._answered(tx, conversation_id or "", one.orgnr, other.orgnr) is not None
+        if (one is None) == (other is None) or not sender or not receiver:
+            return usual
+        if usual is not (other is not None):
+            log.warning("the receipt was addressed to ourselves; taken the other way round")
+        return other is not None
 
     # --- letters ----------------------------------------------------------------------
 
     def _letter(
-        self, envelope: Envelope, recipient: Recipient, melding: Melding, warnings: tuple[str, ...]
+        self,
+        envelope: Envelope,
+        ours: Served,
+        recipient: Recipient,
+        melding: Melding,
+        warnings: tuple[str, ...],
     ) -> AppReceipt:
         archive_id = envelope.conversation_id or None
         content_hash = _content_hash(envelope, melding)
-        key = None if archive_id is None else f"out|{archive_id.lower()}|{recipient.orgnr}"
+        key = (
+            None
+            if archive_id is None
+            else f"out|{ours.orgnr}|{archive_id.lower()}|{recipient.orgnr}"
+        )
         if key is not None:
             known = self._known(key)
             if known is not None:
@@ -161,23 +196,26 @@ class Intake:
         now = self._context.now()
         facts = Facts(
             conversation_id=archive_id or self._context.new_id(),
-            system=self._policy.system,
+            system=ours.system,
             now=now,
-            sender_orgnr=self._policy.orgnr,
+            sender_orgnr=ours.orgnr,
         )
         translated = to_arkivmelding(melding, facts, self._context.mapping)  # M9-M19
         size = sum(one.content.size for one in translated.documents)
         if size > self._policy.max_letter_bytes:
             raise TooLarge(f"{size} bytes of documents, {self._policy.max_letter_bytes} allowed")
         metadata = self._write_metadata(translated.xml)
-        sender, notes = self._sender(envelope.sender)
+        sender = envelope.sender or Party(None)
+        notes = ()
+        if sender.orgnr and sender.orgnr != ours.orgnr:  # P5, P5b
+            notes = (f"envelope/sender/orgnr was not ours; sent as {ours.orgnr}",)
         letter = Message(
             direction=Direction.OUTGOING,
             kind=Kind.LETTER,
             message_id="",
             conversation_id="",
             archive_conversation_id=archive_id,
-            sender=sender.orgnr or self._policy.orgnr,
+            sender=ours.orgnr,
             receiver=recipient.orgnr,
             sender_ref=sender.ref or None,
             receiver_ref=(envelope.receiver.ref if envelope.receiver else None) or None,
@@ -201,7 +239,7 @@ class Intake:
         self._context.blobs.keep(contents)
         try:
             with self._ledger.entry() as entry:
-                ids = self._ids(entry.tx, archive_id, recipient.orgnr)
+                ids = self._ids(entry.tx, archive_id, ours.orgnr)
                 stored = messages.add(
                     entry.tx, replace(letter, message_id=ids[0], conversation_id=ids[1])
                 )
@@ -219,34 +257,26 @@ class Intake:
         with self._context.database.read() as tx:
             return messages.find(tx, messages_table.c.duplicate_key == key)
 
-    def _ids(self, tx: object, archive_id: str | None, receiver: str) -> tuple[str, str]:
+    def _ids(self, tx: Connection, archive_id: str | None, sender: str) -> tuple[str, str]:
         """Message id and conversation id (design, decision 7; bestedu-soap 3.7)."""
         new = self._context.new_id()
         if archive_id is None:
             return new, new
+        columns = messages_table.c
+        letters = (columns.direction == Direction.OUTGOING, columns.kind == Kind.LETTER)
         sibling = messages.find(
-            tx,  # type: ignore[arg-type]
-            messages_table.c.direction == Direction.OUTGOING,
-            messages_table.c.kind == Kind.LETTER,
-            messages_table.c.archive_conversation_id == archive_id,
+            tx,
+            *letters,
+            columns.archive_conversation_id == archive_id,
+            columns.sender == sender,
         )
         if sibling is not None:
             return new, sibling.conversation_id
-        if _UUID.fullmatch(archive_id):
-            return archive_id.lower(), archive_id.lower()
-        return new, new  # M2
-
-    def _sender(self, party: Party | None) -> tuple[Party, tuple[str, ...]]:
-        """The sending party, and what was noted about it (P5, P5b)."""
-        party = party or Party(None)
-        if party.orgnr == self._policy.orgnr:
-            return party, ()
-        note = (
-            ()
-            if not party.orgnr
-            else (f"envelope/sender/orgnr was not ours; sent as {self._policy.orgnr}",)
-        )
-        return replace(party, orgnr=self._policy.orgnr), note
+        if not _UUID.fullmatch(archive_id):
+            return new, new  # M2
+        ours = archive_id.lower()
+        taken = messages.find(tx, *letters, columns.message_id == ours)
+        return (ours, ours) if taken is None else (new, new)
 
     def _write_metadata(self, xml: bytes) -> Content:
         writer = self._context.blobs.create()
@@ -259,7 +289,7 @@ class Intake:
     # --- receipts ---------------------------------------------------------------------
 
     def _receipt(
-        self, envelope: Envelope, receiver: str, receipt: AppReceipt, warnings: tuple[str, ...]
+        self, envelope: Envelope, ours: Served | None, receiver: str, receipt: AppReceipt
     ) -> AppReceipt:
         archive_id = envelope.conversation_id
         if not archive_id:
@@ -267,15 +297,12 @@ class Intake:
                 "conversationId is missing", peer_text="conversationId is missing"
             )  # A4
         with self._ledger.entry() as entry:
-            letter = messages.find(
-                entry.tx,
-                messages_table.c.direction == Direction.INCOMING,
-                messages_table.c.kind == Kind.LETTER,
-                messages_table.c.archive_conversation_id == _canonical(archive_id),
-                messages_table.c.sender == receiver,
+            letter = self._answered(
+                entry.tx, archive_id, receiver, None if ours is None else ours.orgnr
             )
             if letter is None:
-                letter = self._unknown_letter(archive_id, receiver)  # A5, A6
+                answering = (ours or self._policy.own).orgnr
+                letter = self._unknown_letter(archive_id, receiver, answering)  # A5, A6
             else:  # an attempt whose answer was lost need not be made again
                 messages.lock(entry.tx, letter.row_id)
                 jobs.wake(entry.tx, letter.row_id, Task.DELIVER, entry.now)
@@ -286,14 +313,30 @@ class Intake:
                     if earlier != receipt:
                         record_late_receipt(entry, letter, earlier, receipt)
                     return OK
-            key = f"receipt|{letter.message_id}|{receiver}|{_receipt_hash(receipt)}"
+            key = (
+                f"receipt|{letter.receiver}|{letter.message_id}|{receiver}|{_receipt_hash(receipt)}"
+            )
             try:
                 entry.send_receipt(letter, receipt, duplicate_key=key)
             except Duplicate:
                 audit.info("the archive repeated its receipt for %s", letter.message_id)
         return OK  # A7
 
-    def _unknown_letter(self, archive_id: str, receiver: str) -> Message:
+    def _answered(
+        self, tx: Connection, archive_id: str, sender: str, receiver: str | None
+    ) -> Message | None:
+        """The letter from `sender` that a receipt is for; to `receiver` when that is known."""
+        columns = messages_table.c
+        return messages.find(
+            tx,
+            columns.direction == Direction.INCOMING,
+            columns.kind == Kind.LETTER,
+            columns.archive_conversation_id == _canonical(archive_id),
+            columns.sender == sender,
+            *(() if receiver is None else (columns.receiver == receiver,)),
+        )
+
+    def _unknown_letter(self, archive_id: str, sender: str, receiver: str) -> Message:
         """A stand-in for a letter that we never saw, so that its receipt still goes out."""
         if not _UUID.fullmatch(archive_id):
             raise CannotHandle(
@@ -307,8 +350,8 @@ class Intake:
             message_id=archive_id.lower(),
             conversation_id=archive_id.lower(),
             archive_conversation_id=archive_id,
-            sender=receiver,
-            receiver=self._policy.orgnr,
+            sender=sender,
+            receiver=receiver,
             process=RECEIPT_PROCESS,
             document_type=RECEIPT_TYPE,
             created=self._context.now(),

@@ -127,8 +127,11 @@ class Entry:
             self.happened.append((message, event))
         for action in consequence.actions:
             self._carry_out(action, message, description, answer)
-        silent = not self.context.policy.archive_sends_receipts
-        if silent and fact is Fact.FILED and message.kind is Kind.LETTER:
+        if (
+            fact is Fact.FILED
+            and message.kind is Kind.LETTER
+            and not self.context.policy.acting(message.receiver).archive_sends_receipts
+        ):
             self._carry_out(Action.SEND_KVITTERING, message, description, OK)
 
     def note(self, message: Message, description: str) -> None:
@@ -170,7 +173,8 @@ class Entry:
 
     def _watch_receipt(self, letter: Message, answer: AppReceipt | None) -> None:
         policy = self.context.policy
-        if not policy.archive_sends_receipts or policy.receipt_wait is None:
+        ours = policy.acting(letter.receiver)
+        if not ours.archive_sends_receipts or policy.receipt_wait is None:
             return
         if self.answered(letter) is None:
             messages.keep_answer(self.tx, letter.row_id, answer or OK)
@@ -187,6 +191,8 @@ class Entry:
             columns.related_to == letter.message_id,
             columns.direction == wanted,
             columns.kind.in_((Kind.RECEIPT, Kind.NOTICE)),
+            columns.sender == letter.receiver,
+            columns.receiver == letter.sender,
         )
         return None if found is None else found.receipt
 

@@ -54,6 +54,7 @@ class Obstacle(StrEnum):
     NOT_FAILED = "it has not failed, and might arrive twice"
     REASON_MISSING = "a reason is required"
     NOT_FOR_PICKUP = "it is not kept for pick-up"
+    NOT_SERVED = "this gateway does not send for that organisation"
 
 
 class NotDone(Exception):
@@ -327,12 +328,17 @@ class Operations:
         who: str,
         *,
         process: str = AVTALT_PROCESS,
+        sender: str | None = None,
     ) -> Message:
         """Send what two parties agreed on: any JSON `content`, and files with name and type.
 
-        Accepted means durable; the gateway sends it as it sends letters.
+        `sender` is one of the organisations that we serve, our own when it is left out.
+        Accepted means durable; the gateway sends it as it sends letters. Raises `NotDone`.
         """
         books = self._books
+        ours = books.policy.find(sender) if sender else books.policy.own
+        if ours is None:
+            raise NotDone(Obstacle.NOT_SERVED)
         said = json.dumps({"identifier": identifier, "content": content}, ensure_ascii=False)
         kept: list[Content] = []
         business = Document("avtalt.json", "application/json", self._keep([said.encode()], kept))
@@ -349,7 +355,7 @@ class Operations:
                     kind=Kind.OTHER,
                     message_id=new_id,
                     conversation_id=new_id,
-                    sender=books.policy.orgnr,
+                    sender=ours.orgnr,
                     receiver=receiver,
                     process=process,
                     document_type=AVTALT_TYPE,

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 
 from gateway.engine.health import Finding, Subject
-from gateway.errors import GatewayError, ReceiverUnknown
+from gateway.errors import GatewayError
 
 log = logging.getLogger(__name__)
 
@@ -48,8 +48,6 @@ class PublishedCertificate:
         """Compare now; False when nobody could say."""
         try:
             problem = self._compare()
-        except ReceiverUnknown:
-            problem = "the registry has no certificate of ours; nobody can send us letters"
         except GatewayError as error:
             log.info("our certificate was not compared with the published one: %s", error.detail)
             return False

@@ -2,7 +2,9 @@
 
 Each thread claims one job at a time with a lease, which is renewed while it works. A
 process that dies takes nothing with it: its jobs are due again when the leases end.
-Several nodes on one database share the jobs; one of them at a time polls.
+Several nodes on one database share the jobs; one of them at a time polls for an
+organisation. Each organisation is polled in a thread of its own, so that trouble with one
+does not keep the others waiting.
 """
 
 from __future__ import annotations
@@ -56,8 +58,7 @@ class Workers:
         self._inbound = Inbound(context, ledger)
         self._poll_seconds = poll_seconds
         self._stopping = threading.Event()
-        self.polling_problem: tuple[datetime, str] | None = None
-        """Since when polling fails, and why; None while it works."""
+        self._polling: dict[str, tuple[datetime, str]] = {}
         self._held = Held(context, f"{NODE} {context.new_id()[:8]}", lease)
         self._neighbours = neighbours = Neighbours(context, ledger)
         tasks = (
@@ -67,8 +68,13 @@ class Workers:
             (Task.RECEIPT, OwnReceipt(context, ledger).check, 1),
         )
         self._threads = [
-            threading.Thread(target=self._poll, name="poll", daemon=True),
             threading.Thread(target=self._wake, name="probes", daemon=True),
+            *(
+                threading.Thread(
+                    target=self._poll, args=(one.orgnr,), name=f"poll-{one.orgnr}", daemon=True
+                )
+                for one in context.policy.served
+            ),
         ]
         for task, act, threads in tasks:
             for number in range(1, threads + 1):
@@ -77,6 +83,15 @@ class Workers:
                         target=self._work, args=(task, act), name=f"{task}-{number}", daemon=True
                     )
                 )
+
+    @property
+    def polling_problem(self) -> tuple[datetime, str] | None:
+        """Since when polling fails, and why; None while it works."""
+        failing = dict(self._polling)
+        if not failing:
+            return None
+        problems = [f"{orgnr}: {problem}" for orgnr, (_, problem) in failing.items()]
+        return min(since for since, _ in failing.values()), "; ".join(problems)
 
     def start(self) -> None:
         """Start every thread."""
@@ -136,22 +151,22 @@ class Workers:
             except SQLAlchemyError as error:
                 log.warning("nobody was woken to try again: %s", type(error).__name__)
 
-    def _poll(self) -> None:
-        turn = f"poll {self._context.policy.orgnr}"
+    def _poll(self, orgnr: str) -> None:
+        turn = f"poll {orgnr}"
         while not self._stopping.is_set():
             try:
                 if self._held.turn(turn):
-                    self._inbound.poll()
-                self.polling_problem = None
+                    self._inbound.poll(orgnr)
+                self._polling.pop(orgnr, None)
             except GatewayError as error:
-                log.warning("polling failed: %s", error.detail)
-                self._note_polling(error)
+                log.warning("polling for %s failed: %s", orgnr, error.detail)
+                self._note_polling(orgnr, error)
             except Exception as error:
-                log.exception("polling failed in a way nobody foresaw")
-                self._note_polling(error)
+                log.exception("polling for %s failed in a way nobody foresaw", orgnr)
+                self._note_polling(orgnr, error)
             self._stopping.wait(self._poll_seconds)
 
-    def _note_polling(self, error: Exception) -> None:
-        since = self.polling_problem[0] if self.polling_problem else self._context.now()
+    def _note_polling(self, orgnr: str, error: Exception) -> None:
+        since, _ = self._polling.get(orgnr, (self._context.now(), ""))
         detail = error.detail if isinstance(error, GatewayError) else "see the log"
-        self.polling_problem = since, f"{type(error).__name__}: {detail}"
+        self._polling[orgnr] = since, f"{type(error).__name__}: {detail}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gateway.legacy.keys import DEFAULTS, IGNORED, OTHER_CHANNELS, PREFIXES, TAKEN
 from gateway.legacy.properties import Property, canonical, read_properties
@@ -75,6 +75,7 @@ class Import:
 
 
 _PLACEHOLDER = re.compile(r"\$\{([^${}:]+)(?::([^${}]*))?\}")
+_REPORTEE = re.compile(r"difi\.move\.dpo\.reportees(?:\[(\d+)\])?(?:\.(orgid|name))?")
 _LARGEST_REQUEST = 2 * 1024**3
 """The default of ``listen.max_request_bytes``."""
 _JKS = ("jks", "keystore")
@@ -127,6 +128,7 @@ class _Importer:
         self._mail_security()
         self._keystore()
         self._network()
+        self._reportees()
         self._access()
         self._sizes()
         self._rest()
@@ -319,6 +321,42 @@ class _Importer:
                     "network.system_user",
                     "Altinn 3 needs a system user, which Altinn II did not have: its external "
                     "reference, as you see it in Altinn",
+                )
+
+    def _reportees(self) -> None:
+        """Those that we act on behalf of: numbers in version 2, rows of keys in version 4."""
+        rows: dict[str, dict[str, Property]] = {}
+        for name, one in self._known.items():
+            if found := _REPORTEE.fullmatch(name):
+                for place, text in enumerate(one.value.split(",")):
+                    row = rows.setdefault(found[1] or str(place), {})
+                    row[found[2] or "orgid"] = replace(one, value=text.strip())
+        number = 0
+        for row in rows.values():
+            orgid, name = row.get("orgid"), row.get("name")
+            try:
+                orgnr = CONVERT["orgnr"](self._filled(orgid.value, 0))[0] if orgid else ""
+            except ValueError as error:
+                assert orgid is not None
+                self._ask("on_behalf_of.orgnr", f"{orgid.value!r} {error}", orgid.key)
+                continue
+            if orgid is None or orgnr == self._result.values.get("organisation.orgnr"):
+                continue
+            number += 1
+            table = f"on_behalf_of[{number}]"
+            self._put(f"{table}.orgnr", orgnr)
+            shares = "its letters go to our archive unless it gets an archive of its own"
+            self._result.taken.append(Taken(orgid.key, f"{table}.orgnr", shares))
+            if self._has(f"{table}.system_user"):
+                continue
+            if name is not None:
+                self._put(f"{table}.system_user", self._filled(name.value, 0))
+                self._result.taken.append(Taken(name.key, f"{table}.system_user"))
+            else:
+                self._ask(
+                    f"{table}.system_user",
+                    f"the external reference of the system user that {orgnr} has approved in "
+                    "Altinn",
                 )
 
     def _access(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from gateway.environments import ADDRESSES
+
 TAKEN: tuple[tuple[str, str, str], ...] = (
     ("server.port", "listen.port", "integer"),
     ("difi.move.org.number", "organisation.orgnr", "orgnr"),
@@ -45,24 +47,8 @@ TAKEN: tuple[tuple[str, str, str], ...] = (
 """Key, our setting, and how its value is read."""
 
 DEFAULTS = {
-    "production": {
-        "network.token_url": "https://maskinporten.no/token",
-        "network.token_audience": "https://maskinporten.no/",
-        "network.exchange_url": (
-            "https://platform.altinn.no/authentication/api/v1/exchange/maskinporten"
-        ),
-        "network.broker_url": "https://platform.altinn.no/broker/api/v1",
-        "network.registry_url": "https://eformidling.no/adressetjeneste",
-    },
-    "staging": {
-        "network.token_url": "https://test.maskinporten.no/token",
-        "network.token_audience": "https://test.maskinporten.no/",
-        "network.exchange_url": (
-            "https://platform.tt02.altinn.no/authentication/api/v1/exchange/maskinporten"
-        ),
-        "network.broker_url": "https://platform.tt02.altinn.no/broker/api/v1",
-        "network.registry_url": "https://test.eformidling.no/adressetjeneste",
-    },
+    profile: {f"network.{key}": address for key, address in ADDRESSES[environment].items()}
+    for profile, environment in (("production", "production"), ("staging", "test"))
 }
 """Addresses by the predecessor's profile, ``spring.profiles.active``."""
 
@@ -133,9 +119,7 @@ PREFIXES = {
     "spring.activemq": "there is no broker",
     "difi.move.queue": "there are no queues to name",
     "difi.move.deadlock": _STORAGE,
-    "difi.move.dpo.reportees": (
-        "sending on behalf of others is not built yet: ask for it before you move"
-    ),
+    "difi.move.dpo.reportees": "is our own organisation, which needs no table of its own",
     "difi.move.oidc.keystore": "the organisation's keystore is used for Maskinporten too",
     "difi.move.org.keystore": "not needed to read the keystore",
     "difi.ssl": "TLS is the reverse proxy's work",

@@ -6,10 +6,12 @@ one says nothing, as it has been reported already.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
+from gateway.environments import ADDRESSES
 from gateway.errors import ConfigurationError
 from gateway.settings.rules import MAIL
 from gateway.translate.loading import load_profile
@@ -19,7 +21,8 @@ Values = Mapping[str, Any]
 
 def disagreements(values: Values) -> Iterator[str]:
     """Everything that does not fit together, as ``section.key: why``."""
-    yield from _archive(values)
+    yield from _archive(values, "")
+    yield from _on_behalf_of(values)
     yield from _network(values)
     yield from _passwords(values)
     yield from _alerts(values)
@@ -33,23 +36,37 @@ def _missing(values: Values, name: str, why: str) -> Iterator[str]:
         yield f"{name}: missing, but {why}"
 
 
-def _archive(values: Values) -> Iterator[str]:
-    if "archive.dialect" in values:
-        if values["archive.dialect"].strip().lower() == MAIL:
-            if not any(name.startswith("mail.") for name in values):
-                yield "mail: missing, but archive.dialect is mail"
+def _archive(values: Values, whose: str) -> Iterator[str]:
+    """The archive in the table `whose`, which is empty or ends with a dot."""
+    archive = f"{whose}archive"
+    if f"{archive}.dialect" in values:
+        if values[f"{archive}.dialect"].strip().lower() == MAIL:
+            if not any(name.startswith(f"{whose}mail.") for name in values):
+                yield f"{whose}mail: missing, but {archive}.dialect is mail"
         else:
-            yield from _missing(values, "archive.url", "it is where letters go")
-    auth = values.get("archive.auth")
+            yield from _missing(values, f"{archive}.url", "it is where letters go")
+    auth = values.get(f"{archive}.auth")
+    login = f"{archive}.username", f"{archive}.password"
     if auth == "basic":
-        for key in ("archive.username", "archive.password"):
-            yield from _missing(values, key, "archive.auth is basic")
-    if auth in ("ntlm", "negotiate") and values.get("archive.password"):
-        yield from _missing(values, "archive.username", "archive.password is given")
+        for key in login:
+            yield from _missing(values, key, f"{archive}.auth is basic")
+    if auth in ("ntlm", "negotiate") and values.get(login[1]):
+        yield from _missing(values, login[0], f"{login[1]} is given")
     if auth == "none":
-        for key in ("archive.username", "archive.password"):
+        for key in login:
             if values.get(key):
-                yield f"{key}: given, but archive.auth is none; say basic, ntlm or negotiate"
+                yield f"{key}: given, but {archive}.auth is none; say basic, ntlm or negotiate"
+
+
+def _on_behalf_of(values: Values) -> Iterator[str]:
+    seen = {values.get("organisation.orgnr"): "organisation.orgnr"}
+    for name, value in values.items():
+        if not re.fullmatch(r"on_behalf_of\[\d+\]\.orgnr", name):
+            continue
+        if value in seen:
+            yield f"{name}: the same as {seen[value]}"
+        seen[value] = name
+        yield from _archive(values, name.removesuffix("orgnr"))
 
 
 def _network(values: Values) -> Iterator[str]:
@@ -63,8 +80,10 @@ def _network(values: Values) -> Iterator[str]:
     if transport == "altinn3":
         names = ("broker_url", "exchange_url", "token_url", "token_audience", "client_id")
         needed |= dict.fromkeys(names, "network.transport is altinn3")
+    known = ADDRESSES.get(values.get("network.environment") or "", {})
     for name, why in needed.items():
-        yield from _missing(values, f"network.{name}", why)
+        if name not in known:
+            yield from _missing(values, f"network.{name}", why)
 
 
 def _passwords(values: Values) -> Iterator[str]:

@@ -20,6 +20,21 @@ MailSecurity = Literal["starttls", "tls", "none"]
 
 
 @dataclass(frozen=True, slots=True)
+class OldKeystore:
+    """A keystore from before the certificate was renewed.
+
+    What was sent to us with its certificate is still opened. Keep it for as long as others
+    may use the old certificate.
+    """
+
+    keystore: Path = key(REQUIRED, "PKCS#12 or PEM file", rule=rules.existing_file)
+    keystore_password: str = key(REQUIRED, "its password", secret=True)
+    keystore_alias: str | None = key(
+        None, "which entry of it, when there are several", unset="its only entry"
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Organisation:
     """Whom the gateway speaks for, and the key that proves it."""
 
@@ -33,6 +48,7 @@ class Organisation:
     keystore_alias: str | None = key(
         None, "which entry of the keystore, when there are several", unset="its only entry"
     )
+    old_keystores: tuple[OldKeystore, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,26 +156,27 @@ class Network:
     registry and no tokens either.
     """
 
+    environment: Literal["production", "test"] | None = key(
+        None,
+        "Digdir's and Altinn's environment; its addresses count where no other is given",
+        unset="every address must be given",
+    )
     token_url: str = key(
         "",
         "Maskinporten's token endpoint",
         rule=rules.web_address,
-        unset="must be given where `altinn3` or the registry is used",
+        unset="the environment's; needed for `altinn3` and the registry",
     )
-    token_audience: str = key(
-        "", "Maskinporten's audience", unset="must be given where `altinn3` or the registry is used"
-    )
+    token_audience: str = key("", "Maskinporten's audience", unset="the environment's")
     exchange_url: str = key(
-        "", "Altinn's token exchange", rule=rules.web_address, unset="must be given for `altinn3`"
+        "", "Altinn's token exchange", rule=rules.web_address, unset="the environment's"
     )
-    broker_url: str = key(
-        "", "Altinn 3 Broker", rule=rules.web_address, unset="must be given for `altinn3`"
-    )
+    broker_url: str = key("", "Altinn 3 Broker", rule=rules.web_address, unset="the environment's")
     registry_url: str = key(
         "",
         "the address registry",
         rule=rules.web_address,
-        unset="must be given without `addresses`",
+        unset="the environment's",
     )
     client_id: str = key(
         "",
@@ -180,7 +197,18 @@ class Network:
         "message channel of this installation, when the organisation has several",
         rule=rules.channel,
     )
+    accept_any_reference: bool = key(
+        False,
+        "take packages for every message channel; only where no other installation of the "
+        "organisation receives",
+    )
     rate_limits: bool = key(True, "keep to Altinn's limits")
+    searches_per_minute: int = key(
+        10, "Altinn's limit for lists; all organisations share it", least=2, most=10000
+    )
+    calls_per_minute: int = key(
+        120, "Altinn's limit for each other kind of call", least=2, most=100000
+    )
     transport: Literal["altinn3", "directory"] = key(
         "altinn3", "the way of packages; `directory` is a folder that both ends share"
     )
@@ -202,6 +230,24 @@ class Network:
 
 
 @dataclass(frozen=True, slots=True)
+class OnBehalfOf:
+    """Another organisation that we send and receive for, with our certificate and client.
+
+    Its archive calls the same address as ours and names itself as sender. Without
+    `[on_behalf_of.archive]` its letters go to our archive.
+    """
+
+    orgnr: str = key(REQUIRED, "its organisation number, nine digits", rule=rules.orgnr)
+    system_user: str | None = key(
+        None,
+        "external reference of the system user in Altinn that it has approved",
+        unset="a token without one",
+    )
+    archive: ArchiveSystem | None = None
+    mail: Mail | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class TrustedSigners:
     """Whose signatures are accepted; `mappings/tillit.toml` lists the CAs that count."""
 
@@ -212,9 +258,21 @@ class TrustedSigners:
         unset="signatures are verified, but not the chains of their certificates",
     )
     environment: Literal["prod", "test"] = key("prod", "which list")
+    authorities: Path | None = key(
+        None,
+        "a list of your own, in the form of `mappings/tillit.toml`, when that is outdated",
+        rule=rules.existing_file,
+        unset="the list that comes with the gateway",
+    )
     chain: Literal["warn", "reject"] = key(
         "warn",
-        "`warn` notes an untrusted chain with the message, `reject` quarantines the package",
+        "`warn` notes an untrusted chain or a revoked certificate with the message, `reject` "
+        "quarantines the package",
+    )
+    revocation: Literal["off", "when_reachable", "required"] = key(
+        "when_reachable",
+        "whether the authorities' revocation lists are asked; `required`: a signer of whom no "
+        "list could tell is not trusted",
     )
 
 
@@ -384,6 +442,7 @@ class Settings:
     listen: Listen = Listen()
     messages: Messages = Messages()
     database: DatabaseServer = DatabaseServer()
+    on_behalf_of: tuple[OnBehalfOf, ...] = ()
     mail: Mail | None = None
     trust: TrustedSigners = TrustedSigners()
     web: Web = Web()

@@ -6,14 +6,16 @@ import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from gateway.environments import ADDRESSES
 from gateway.errors import SettingsWrong
 from gateway.settings.agreement import disagreements
 from gateway.settings.description import PREFIX, Key, Table, describe
-from gateway.settings.keys import Settings
+from gateway.settings.keys import Network, Settings
 from gateway.settings.values import checked, from_environment
 
 
@@ -27,7 +29,16 @@ def load_settings(path: Path, environment: Mapping[str, str] = os.environ) -> Se
     if problems:
         raise SettingsWrong(str(path), problems)
     assert isinstance(settings, Settings)
-    return settings
+    return replace(settings, network=_addressed(settings.network))
+
+
+def _addressed(network: Network) -> Network:
+    """With its environment's addresses where none are given."""
+    if network.environment is None:
+        return network
+    known = ADDRESSES[network.environment]
+    missing: dict[str, Any] = {key: url for key, url in known.items() if not getattr(network, key)}
+    return replace(network, **missing)
 
 
 def read_settings(
@@ -61,7 +72,8 @@ class _Reading:
             for name, text in environment.items()
             if name.startswith(f"{PREFIX}_") and text.strip()
         }
-        self._names = sorted(_names(root, ""))
+        # What is on its own, and near the top, is meant before what is in a list.
+        self._names = sorted(_names(root, ""), key=lambda it: ("[" in it, it.count("."), it))
         self.values: dict[str, Any] = {}
         self.problems: list[str] = []
 

@@ -79,6 +79,9 @@ def _sections(above: Table, path: str) -> Iterator[str]:
     for table in above.tables:
         name = f"{path}{table.name}"
         title = f"[[{name}]]" if table.many else f"[{name}]"
+        if path and any(table.cls is one.cls for one in describe(Settings).tables):
+            yield f"## `{title}`\n\nThe same keys as in `[{table.name}]`.\n"
+            continue
         rows = "\n".join(_rows(table.keys, f"{name}."))
         yield f"## `{title}`\n\n{_paragraphs(table.meaning)}\n\n{rows}\n"
         yield from _sections(table, f"{name}.")

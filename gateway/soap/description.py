@@ -31,9 +31,14 @@ class Description:
         self._wsdl = (folder / "noarkExchange.wsdl").read_bytes()
         self._schema = (folder / "noarkExchange-types.xsd").read_bytes()
 
-    def answer(self, query: str, request_url: str) -> Answer:
-        """The document that `query` asks for; unknown queries get the page."""
+    def answer(self, query: str, request_url: str, speaker: str | None = None) -> Answer:
+        """The document that `query` asks for; unknown queries get the page.
+
+        `speaker` is the organisation whose own address was asked.
+        """
         url = self._public_url or request_url
+        if speaker is not None:
+            url = f"{url.rstrip('/')}/{speaker}"
         wanted = query.partition("&")[0].partition("=")[0].lower()
         if wanted == "wsdl":
             return HTTPStatus.OK, _XML, self.wsdl(url)

@@ -30,8 +30,13 @@ Result = TypeVar("Result")
 class Intake(Protocol):
     """The engine's side of the endpoint."""
 
-    def put_message(self, envelope: Envelope | None, payload: Payload) -> AppReceipt:
-        """Decide and store; returns only when that is durable."""
+    def put_message(
+        self, envelope: Envelope | None, payload: Payload, speaker: str | None = None
+    ) -> AppReceipt:
+        """Decide and store; returns only when that is durable.
+
+        `speaker` is the organisation whose archive calls, when its address told.
+        """
 
     def can_receive(self, orgnr: str | None) -> bool:
         """Whether a letter to `orgnr` would be sent."""
@@ -63,8 +68,9 @@ class CallFailed(Exception):
 
 @dataclass(slots=True)
 class Exchange:
-    """One request and its answer."""
+    """One request and its answer; `speaker` is whose archive asks, when that is known."""
 
+    speaker: str | None = None
     error_id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     request: SoapRequest | None = None
 
@@ -92,7 +98,7 @@ class Exchange:
             log.warning("payload of %s: %s", self._conversation, warning)
         request = self.request
         try:
-            return intake.put_message(request.envelope, request.payload)
+            return intake.put_message(request.envelope, request.payload, self.speaker)
         except (RequestRefused, Unavailable, NeedsOperator) as trouble:
             raise self.failure(trouble) from trouble
         except GatewayError as refused:

@@ -6,7 +6,7 @@ import base64
 import binascii
 import hmac
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
@@ -41,14 +41,19 @@ def create_app(
     limits: Limits | None = None,
     public_url: str | None = None,
     basic_auth: tuple[str, str] | None = None,
+    organisations: Collection[str] = (),
 ) -> WsgiApp:
     """The WSGI application; every path but ``/noarkExchange`` is answered 404.
 
+    Each of the `organisations` has ``/noarkExchange/<orgnr>`` besides, for an archive
+    that does not name itself as sender.
     `public_url` is what the WSDL gives as address when a proxy stands in front.
     `basic_auth` is user name and password; without it nobody is asked.
     Documents that `intake` does not keep are released when the call is over.
     """
-    return _Endpoint(intake, spool, limits or Limits(), Description(public_url), basic_auth)
+    own_paths = {f"{PATH}/{orgnr}": orgnr for orgnr in organisations}
+    description = Description(public_url)
+    return _Endpoint(intake, spool, limits or Limits(), description, basic_auth, own_paths)
 
 
 class _Endpoint:
@@ -59,7 +64,9 @@ class _Endpoint:
         limits: Limits,
         description: Description,
         basic_auth: tuple[str, str] | None,
+        own_paths: Mapping[str, str],
     ) -> None:
+        self._own_paths = own_paths
         self._spool = spool
         self._description = description
         self._credentials = (
@@ -70,7 +77,8 @@ class _Endpoint:
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
         method = str(environ.get("REQUEST_METHOD", "")).upper()
-        if path not in _PATHS:
+        speaker = self._own_paths.get(path.rstrip("/"))
+        if path not in _PATHS and speaker is None:
             return _plain(start_response, HTTPStatus.NOT_FOUND, "No such page.\n")
         if not self._is_allowed(environ):
             return _plain(
@@ -80,10 +88,10 @@ class _Endpoint:
                 ("WWW-Authenticate", 'Basic realm="noarkExchange", charset="UTF-8"'),
             )
         if method == "POST":
-            return self._call(environ, start_response)
+            return self._call(environ, start_response, speaker)
         if method in ("GET", "HEAD"):
             query = "xsd=1" if path.endswith(".xsd") else environ.get("QUERY_STRING", "")
-            status, content_type, body = self._description.answer(query, _url(environ))
+            status, content_type, body = self._description.answer(query, _url(environ), speaker)
             return _respond(start_response, status, content_type, body, send=method == "GET")
         return _plain(
             start_response,
@@ -92,8 +100,10 @@ class _Endpoint:
             ("Allow", "GET, HEAD, POST"),
         )
 
-    def _call(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-        exchange = Exchange()
+    def _call(
+        self, environ: dict[str, Any], start_response: StartResponse, speaker: str | None
+    ) -> Iterable[bytes]:
+        exchange = Exchange(speaker)
         environ[EXCHANGE] = exchange
         try:
             return [b"".join(self._soap(environ, start_response))]

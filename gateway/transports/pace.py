@@ -12,21 +12,25 @@ from collections.abc import Callable, Mapping
 
 from gateway.errors import NetworkUnavailable
 
-ALTINN_LIMITS: Mapping[str, int] = {
-    "initialize": 120,
-    "upload": 120,
-    "overview": 120,
-    "download": 120,
-    "confirm": 120,
-    "list": 10,
-}
-"""Calls per minute and client, by kind of call."""
+_KINDS = ("initialize", "upload", "overview", "download", "confirm")
+
+
+def limits(searches: int, others: int) -> Mapping[str, int]:
+    """Calls per minute and client, by kind of call: of ``list``, and of each other."""
+    return {**dict.fromkeys(_KINDS, others), "list": searches}
+
+
+ALTINN_LIMITS = limits(10, 120)
+"""What Altinn allows."""
 
 _MINUTE = 60.0
+_ON_THE_WAY = 1.0
+"""Seconds that a call may travel: the network counts it when it arrives."""
 
 
 class Pace:
-    """A bucket of permits for each kind of call: each comes back a minute after its use.
+    """A bucket of permits for each kind of call: each comes back a minute after its use,
+    and a second more for the way.
 
     So no minute ever holds more calls than the limit. A kind without a limit is free.
     `clock` is monotonic, in seconds; a call waits `patience` seconds at most.
@@ -78,18 +82,20 @@ class Pace:
             used = self._used.get(kind)
             if used is None:
                 return 0.0
-            while used and used[0] <= now - _MINUTE:
+            while used and used[0] <= now - _MINUTE - _ON_THE_WAY:
                 used.popleft()
             if len(used) < self._limits[kind]:
                 used.append(now)
                 return 0.0
-            return used[0] + _MINUTE - now
+            return used[0] + _MINUTE + _ON_THE_WAY - now
 
 
-def poll_interval(organisations: int, *, searches_per_minute: int = 9) -> float:
+def poll_interval(
+    organisations: int, shortest: float = 15.0, *, searches_per_minute: int = 9
+) -> float:
     """Seconds between polls that keep within the search limit (altinn-transport 1.7).
 
     `organisations` are those polled through one client; every fourth round costs a
-    second search.
+    second search. Never less than `shortest`.
     """
-    return max(15.0, _MINUTE * organisations * 1.25 / searches_per_minute)
+    return max(shortest, _MINUTE * organisations * 1.25 / searches_per_minute)

@@ -64,6 +64,8 @@ _SUBJECTS = {
     "clock": "Klokke",
     "certificate": "Sertifikat",
     "published certificate": "Publisert sertifikat",
+    "revocation lists": "Tilbakekallingslister",
+    "left for other installations": "Overlatt til andre installasjoner",
     "archive": "Arkiv",
     "network": "Nettverk",
     "receivers": "Mottakere som ikke kan nås",
@@ -85,6 +87,7 @@ _OBSTACLES = {
     Obstacle.NOT_FAILED: "Den har ikke feilet og kan komme fram to ganger. Kryss av for å sende.",
     Obstacle.REASON_MISSING: "Skriv en begrunnelse.",
     Obstacle.NOT_FOR_PICKUP: "Den er ikke til henting.",
+    Obstacle.NOT_SERVED: "Vi sender ikke for den organisasjonen.",
 }
 _DONE = {
     "retry": "Nytt forsøk er bestilt.",
@@ -306,6 +309,8 @@ def lamp_text(finding: Finding) -> str:
             return f"gyldig i {figures['days']} dager"
         case Subject.PUBLISHED:
             return "det samme som vårt" if finding.well else "et annet enn vårt, eller ingen"
+        case Subject.REVOCATION if "missing" in figures:
+            return f"{figures['missing']} kan ikke hentes" if figures["missing"] else "hentet"
         case Subject.ARCHIVE | Subject.NETWORK if "waiting" in figures:
             what = "avlevering" if finding.subject is Subject.ARCHIVE else "sending"
             return f"{messages_text(figures['waiting'])} venter på {what}"

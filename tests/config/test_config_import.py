@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.cli.config import command
+from gateway.cli.config import command, toml_text
 from gateway.legacy import import_properties
 from gateway.legacy.properties import canonical, read_properties
 from gateway.settings import GIB, load_settings
@@ -231,13 +231,48 @@ def test_version_4_keys() -> None:
         b"spring.profiles.active=staging\ndifi.move.org.keystore.path=/etc/ip/key.p12\n"
         b"difi.move.dpo.brokerserviceUrl=https://platform.tt02.altinn.no/broker/api/v1\n"
         b"difi.move.dpo.systemUser.name=991825827_ip_su\n"
-        b"difi.move.dpo.reportees[0].orgId=974760673\n"
+        b"difi.move.dpo.reportees[0].orgId=0192:974760673\n"
+        b"difi.move.dpo.reportees[0].name=havna\n"
     )
+    assert result.values["on_behalf_of[1].orgnr"] == "974760673"
+    assert result.values["on_behalf_of[1].system_user"] == "havna"
     assert result.values["network.broker_url"] == "https://platform.tt02.altinn.no/broker/api/v1"
     assert result.values["network.system_user"] == "991825827_ip_su"
     assert result.values["network.token_url"] == "https://test.maskinporten.no/token"
     assert result.values["organisation.keystore"] == "/etc/ip/key.p12"
-    assert "on behalf" in next(it.reason for it in result.ignored if "reportees" in it.key)
+
+
+def test_those_that_we_act_on_behalf_of_come_along(tmp_path: Path) -> None:
+    """Version 2 lists numbers, ours among them; their system users are new."""
+    (tmp_path / "key.p12").write_bytes(b"")
+    properties = tmp_path / "ip.properties"
+    properties.write_text(
+        "difi.move.org.number=910077473\ndifi.move.org.keystore.path=key.p12\n"
+        "difi.move.dpo.reportees=910077473, 974760673,889640782\n"
+    )
+    result = import_properties(
+        properties.read_bytes(),
+        {
+            "on_behalf_of[2].system_user": "kirken",
+            "network.system_user": "vi",
+            "organisation.keystore_password": "x",
+            "archive.dialect": "p360",
+            "archive.url": "http://archive.example/",
+            "listen.host": "127.0.0.1",
+        },
+    )
+    (question,) = result.questions
+    assert question.setting == "on_behalf_of[1].system_user"
+    assert "974760673" in question.text
+    secret = tmp_path / "secret"
+    secret.write_text("x")
+    text = toml_text(result, {"organisation.keystore_password": "secret"}, "ip.properties")
+    (tmp_path / "gateway.toml").write_text(text)
+    settings = load_settings(tmp_path / "gateway.toml", {})
+    assert [(one.orgnr, one.system_user) for one in settings.on_behalf_of] == [
+        ("974760673", None),
+        ("889640782", "kirken"),
+    ]
 
 
 def test_wrong_values_are_questions_not_guesses() -> None:

@@ -25,6 +25,7 @@ SECRETS = (
 )  # fmt: skip
 
 TAKEN = {
+    "difi.move.dpo.reportees": "on_behalf_of[2].orgnr",  # the last of its numbers
     "server.port": "listen.port",
     "difi.move.org.number": "organisation.orgnr",
     "difi.move.org.keystore.alias": "organisation.keystore_alias",
@@ -81,6 +82,8 @@ REASONS = {
     "difi.move.mail.trust": "alerts",
 }
 ANSWERS = {
+    "on_behalf_of[1].system_user": "havna",
+    "on_behalf_of[2].system_user": "kirken",
     "organisation.keystore": "virksomhet.p12",
     "network.system_user": "910075918_integrasjonspunkt",
     "listen.host": "0.0.0.0",
@@ -149,6 +152,7 @@ def test_with_the_answers_it_becomes_settings_that_load(tmp_path: Path) -> None:
     assert settings.messages.max_letter_bytes == 2 * GIB
     assert settings.listen.max_request_bytes == 3 * GIB
     assert settings.network.channel == "websak-2"
+    assert [one.system_user for one in settings.on_behalf_of] == ["havna", "kirken"]
     assert settings.alerts.mail_password == "posthemmelig"
 
 

@@ -13,8 +13,8 @@ The crashes kill a gateway process (SIGKILL) while the network holds a call.
  6  test_06_crash_after_storing_before_confirming
  7  test_07_lost_answer_to_a_confirm
  8  test_08_malware_found_once, test_08_malware_found_each_time
- 9  test_09_many_letters_waiting (25 letters); 250 files in order: transport,
-    tests/transports/test_altinn3.py::test_250_packages_come_in_order_and_are_looked_up_once
+ 9  test_09_many_letters_waiting (25 letters); 250: benchmarks/many_waiting.py, and the
+    adapter alone: test_altinn3.py::test_250_packages_come_in_order_and_are_looked_up_once
 10  test_10_flood_for_a_foreign_channel
 11  test_11_two_gateways_of_one_organisation_with_channels
 12  test_12_tokens_expire_during_an_upload
@@ -24,8 +24,7 @@ The crashes kill a gateway process (SIGKILL) while the network holds a call.
 16  test_16_expiry_before_pickup
 17  test_17_big_letter_with_flat_memory (48 MB); 75 MB: transport, test_altinn3.py::
     test_75_mb_pass_with_flat_memory; 1 GiB: benchmarks/whole_way.py and packaging.py
-18  transport: test_altinn3.py::test_polling_three_organisations_keeps_within_the_search_budget;
-    a gateway speaks for one organisation, so on behalf of three means three gateways
+18  test_18_on_behalf_of_three_organisations_within_the_search_budget
 ==  ======================================================================================
 """
 
@@ -43,6 +42,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from backlog import arrive_in_order
+from installations import archive_of, installation
 from letters_and_traces import (
     CONTENT,
     Pair,
@@ -57,18 +58,21 @@ from letters_and_traces import (
 )
 
 from gateway import app
-from gateway.app import Gateway
-from gateway.demo import Demo, Side
+from gateway.demo import Demo
 from gateway.engine import outbound
+from gateway.engine.health import Subject
 from gateway.model import ReceiptType, Status
+from gateway.package import build_package, read_sbd_only
 from gateway.ports import Parcel
-from gateway.settings import ArchiveSystem, Listen, Messages, Network, Organisation, Settings
+from gateway.settings import ArchiveSystem, Messages, OnBehalfOf
 from gateway.simulators.archive import SimulatedArchive
+from gateway.simulators.network import Network as SimulatedNetwork
 from gateway.simulators.network import Status as TransferStatus
 from gateway.simulators.network.broker import ScanPolicy
 from gateway.store import arrivals, messages
-from gateway.store.messages import Kind
+from gateway.store.messages import Kind, Role
 from gateway.store.tables import message as messages_table
+from gateway.transports import pace
 
 
 def parcel(pair: Pair, data: bytes, reference: str | None = None) -> Parcel:
@@ -178,6 +182,7 @@ def test_02_crash_after_initialize(world: World) -> None:
     quiet(world)
     before = len(world.network.transfers)
     crash(world, world.sides[0].nodes[0], "initialize", delay_after=5)
+    quiet(world)  # a status that is just announced is no orphan
     statuses = transfers_of(world, before)
     assert statuses[0] is TransferStatus.Initialized  # an orphan that nobody ever sees
     assert TransferStatus.Initialized not in statuses[1:]
@@ -188,6 +193,7 @@ def test_03_crash_after_upload_before_it_is_recorded(world: World) -> None:
     before = len(world.network.transfers)
     world.network.fault("list", times=None, status=503, body="{}")  # nobody fetches it yet
     crash(world, world.sides[0].nodes[0], "upload", delay_after=5)
+    quiet(world)
     assert TransferStatus.Initialized not in transfers_of(world, before)
 
 
@@ -267,22 +273,7 @@ def test_08_malware_found_each_time(suspicious: Pair) -> None:
 
 def test_09_many_letters_waiting(troubled: Pair) -> None:
     """All wait before the first is fetched; they are fetched in the order they came."""
-    network = troubled.demo.network
-    network.fault("list", times=None, status=503, body="{}")
-    sent = [send(troubled, b"x" * 100 + bytes([number])) for number in range(25)]
-    until(lambda: all(Status.SENDT in timeline(troubled.a, one) for one in sent), 40)
-    letters = {one.id for one in network.transfers if one.status is TransferStatus.Published}
-    network.faults.remove()
-    until(lambda: all(receipts(troubled.a, one) for one in sent), 60)
-    assert [len(filed(troubled.b, one)) for one in sent] == [1] * len(sent)
-    assert {len(receipts(troubled.a, one)) for one in sent} == {1}
-    downloads = [
-        line.path.split("/")[-2]
-        for line in network.requests
-        if line.call == "download" and line.path.split("/")[-2] in letters
-    ]
-    created = [one.id for one in network.transfers if one.id in letters]
-    assert downloads == created
+    arrive_in_order(troubled, 25, patience=60)
 
 
 def test_10_flood_for_a_foreign_channel(troubled: Pair) -> None:
@@ -291,6 +282,9 @@ def test_10_flood_for_a_foreign_channel(troubled: Pair) -> None:
     conversation_id = send(troubled)
     arrives_once(troubled, conversation_id)
     assert {transfer_status(troubled, one) for one in flood} == {TransferStatus.Published}
+    found = troubled.b.gateway.health.examine()
+    left = next(one for one in found if one.subject is Subject.FOREIGN)
+    assert left.figures["count"] >= len(flood)
     asked = [line.path for line in troubled.demo.network.requests if line.call == "download"]
     assert not [path for path in asked if any(one in path for one in flood)]
     for one in flood:
@@ -298,48 +292,13 @@ def test_10_flood_for_a_foreign_channel(troubled: Pair) -> None:
     troubled.a.gateway.blobs.delete(package.content.key)  # type: ignore[attr-defined]
 
 
-def second_installation(
-    pair: Pair, stack: ExitStack, home: Path, orgnr: str, channel: str | None
-) -> Side:
-    """Another gateway, of an organisation that is on the network already."""
-    network = pair.demo.network
-    organisation = network.organisations[orgnr]
-    (home / "archive").mkdir(parents=True)
-    archive = SimulatedArchive("Fagsystem", orgnr, dialect="ephorte", folder=home / "archive")
-    archive.start()
-    stack.callback(archive.stop)
-    environment = network.environment
-    gateway = Gateway(
-        Settings(
-            organisation=Organisation(orgnr, organisation.keystore, organisation.keystore_password),
-            archive=ArchiveSystem("ephorte", archive.url),
-            network=Network(
-                token_url=environment.token_endpoint,
-                token_audience=environment.audience,
-                exchange_url=environment.exchange,
-                broker_url=environment.broker,
-                registry_url=environment.registry,
-                client_id=organisation.client_id,
-                system_user=organisation.external_ref,
-                poll_seconds=0.3,
-                rate_limits=False,
-                channel=channel,
-            ),
-            folder=home / "gateway",
-            listen=Listen(port=0),
-            messages=Messages(retry_seconds=0.3),
-        )
-    )
-    gateway.start()
-    stack.callback(gateway.stop)
-    archive.gateway_url = gateway.url
-    return Side("C", orgnr, "Fagsystem", "ephorte", archive, gateway)
-
-
 def test_11_two_gateways_of_one_organisation_with_channels(troubled: Pair, tmp_path: Path) -> None:
     """Statuses and the receipt for a channel's letter come to that channel's gateway."""
     with ExitStack() as stack:
-        other = second_installation(troubled, stack, tmp_path, troubled.a.orgnr, "plan")
+        network = troubled.demo.network
+        participant = network.organisations[troubled.a.orgnr]
+        channel = {"channel": "plan"}
+        other = installation(network, participant, tmp_path, stack, network_settings=channel)
         ours = send(troubled)
         theirs, answer = other.archive.send_letter(
             troubled.b.orgnr, [("b.pdf", "application/pdf", CONTENT)]
@@ -398,6 +357,37 @@ def test_14_same_message_in_two_transfers(troubled: Pair) -> None:
     assert len(statuses) == 3
 
 
+def test_14_same_id_with_other_content_is_kept_apart(troubled: Pair, tmp_path: Path) -> None:
+    conversation_id = send(troubled)
+    arrives_once(troubled, conversation_id)
+    context = troubled.a.gateway.context
+    letter = letter_of(troubled.a, conversation_id)
+    assert letter is not None
+    with context.database.read() as tx:
+        built = messages.package(tx, letter.row_id, context.blobs)
+        metadata = messages.documents(tx, letter.row_id, context.blobs, Role.METADATA)
+    assert built is not None
+    with built[0].open() as package:
+        sbd = read_sbd_only(package)
+    with (tmp_path / "other.zip").open("xb+") as target:
+        build_package(
+            target,
+            sbd,
+            metadata,
+            signer=context.identities[0],
+            receiver_certificate=troubled.b.gateway.context.identities[0].certificate,
+        )
+    transfer = put_on_the_network(troubled, parcel(troubled, (tmp_path / "other.zip").read_bytes()))
+
+    def kept() -> bool:
+        with troubled.b.gateway.database.read() as tx:
+            return arrivals.state(tx, transfer) is arrivals.ArrivalState.QUARANTINED
+
+    until(kept)
+    assert len(filed(troubled.b, conversation_id)) == 1
+    assert len(receipts(troubled.a, conversation_id)) == 1
+
+
 def test_15_poison_zip(troubled: Pair) -> None:
     context = troubled.a.gateway.context
     writer = context.blobs.create()
@@ -441,7 +431,7 @@ def test_16_expiry_before_pickup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         (transfer,) = published(pair, conversation_id)
         demo.network.clock.advance(31 * 24 * 3600)
         assert transfer_status(pair, transfer) is TransferStatus.Purged
-        late = second_installation(pair, stack, tmp_path / "late", sleeper.orgnr, None)
+        late = installation(demo.network, sleeper, tmp_path / "late", stack)
         time.sleep(1.5)
         assert late.archive.letters == []
         assert late.gateway.context.transport.pending(sleeper.orgnr) == []
@@ -472,3 +462,59 @@ def test_17_big_letter_with_flat_memory(world: World) -> None:
     )
     grown = [peak_kib(node) - start for node, start in zip(world.nodes, before, strict=True)]
     assert max(grown) < 40 * 1024, grown
+
+
+def test_18_on_behalf_of_three_organisations_within_the_search_budget(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Limits are on at both ends; a minute has six seconds, so that several pass."""
+    minute = 6.0
+    monkeypatch.setattr(pace, "_MINUTE", minute)
+    served = {"910077473": "havna", "974760673": "skolen", "889640782": "kirken"}
+    own, *customers = served
+    limited = {"rate_limits": True}
+    with SimulatedNetwork(tmp_path / "network", rate_limits=True) as network, ExitStack() as stack:
+        network.rate_limiter.minute = minute
+        supplier = network.add_organisation(own, "Fjordvik kommune")
+        for orgnr in customers:
+            network.add_customer(supplier, orgnr, served[orgnr], external_ref=served[orgnr])
+        other = network.add_organisation("910075918", "Skogland fylkeskommune")
+        b = installation(network, other, tmp_path / "b", stack, network_settings=limited)
+        archives = {one: archive_of(one, tmp_path / one, stack, "websak") for one in customers}
+        a = installation(
+            network,
+            supplier,
+            tmp_path / "a",
+            stack,
+            network_settings=limited,
+            on_behalf_of=tuple(
+                OnBehalfOf(orgnr, served[orgnr], ArchiveSystem("websak", archive.url))
+                for orgnr, archive in archives.items()
+            ),
+        )
+        archives[own] = a.archive
+        started = time.monotonic()
+        ways = []
+        for orgnr, archive in archives.items():
+            archive.gateway_url = a.gateway.url
+            ways += [(archive, b.archive, other.orgnr), (b.archive, archive, orgnr)]
+        sent = []
+        for sender, receiver, orgnr in ways:
+            conversation_id, answer = sender.send_letter(
+                orgnr, [("brev.pdf", "application/pdf", CONTENT)]
+            )
+            assert answer.type is ReceiptType.OK
+            sent.append((sender, receiver, conversation_id))
+
+        def home(sender: SimulatedArchive, conversation_id: str) -> list[ReceiptType]:
+            return [it.type for it in sender.receipts if it.conversation_id == conversation_id]
+
+        until(lambda: all(home(sender, one) for sender, _, one in sent), 40)
+        until(lambda: time.monotonic() - started > 1.5 * minute)
+        for sender, _, conversation_id in sent:
+            assert home(sender, conversation_id) == [ReceiptType.OK]
+        assert {len(one.letters) for one in archives.values()} == {1}
+        assert len(b.archive.letters) == 3
+        log = network.requests
+        assert [line.call for line in log if line.status == 429] == []
+        assert {line.caller for line in log if line.call == "list"} == {*served, other.orgnr}

@@ -2,48 +2,158 @@
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from letters_and_traces import Pair
+from installations import installation
+from letters_and_traces import until
 
-from gateway.app import _vet_signer
-from gateway.errors import SignerUntrusted
-from gateway.package import open_package
+from gateway.certificates import fingerprint, read_certificates
+from gateway.demo import Side
+from gateway.engine.health import Finding, Subject
+from gateway.model import ReceiptType
 from gateway.settings import TrustedSigners
+from gateway.simulators.network import Network
 from gateway.store import messages
-from gateway.store.messages import Kind
+from gateway.store.messages import Kind, Message
 from gateway.store.tables import message as messages_table
+
+HONEST, REVOKED, RECEIVER = "910077473", "974760673", "910075918"
+
+
+@dataclass
+class World:
+    network: Network
+    trusted: TrustedSigners
+    """The simulated network's authority is on a list of our own."""
+    honest: Side
+    revoked: Side
+
+    def letter(self, sender: Side, receiver: Side) -> Message:
+        """Send a letter; the message that the receiver's gateway made of it."""
+        conversation_id, answer = sender.archive.send_letter(
+            receiver.orgnr, [("a.txt", "text/plain", b"x")]
+        )
+        assert answer.type is ReceiptType.OK
+        until(lambda: any(it.conversation_id == conversation_id for it in sender.archive.receipts))
+        with receiver.gateway.database.read() as tx:
+            found = messages.find(
+                tx,
+                messages_table.c.conversation_id == conversation_id,
+                messages_table.c.kind == Kind.LETTER,
+            )
+        assert found is not None
+        return found
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    folder = tmp_path_factory.mktemp("signers")
+    with ExitStack() as stack:
+        network = stack.enter_context(Network(folder / "network"))
+        senders = [
+            installation(network, network.add_organisation(orgnr, orgnr), folder / orgnr, stack)
+            for orgnr in (HONEST, REVOKED)
+        ]
+        network.revoke(REVOKED)
+        (root,) = read_certificates(network.ca_file)
+        authorities = folder / "authorities.toml"
+        authorities.write_text(
+            f'[test]\npolicies = []\nroots = {{ ours = "{fingerprint(root)}" }}\n'
+            "intermediates = {}\n"
+        )
+        trusted = TrustedSigners(network.ca_file, "test", authorities)
+        yield World(network, trusted, *senders)
 
 
 @pytest.fixture
-def opened(pair: Pair):
-    """A real package of A, opened with B's key."""
-    pair.demo.run()
-    with pair.a.gateway.database.read() as tx:
-        letter = messages.find(
-            tx,
-            messages_table.c.kind == Kind.LETTER,
-            messages_table.c.sender == pair.a.orgnr,
+def receiver(world: World, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Side]:
+    """A gateway with the settings of trust that the test asks for."""
+    participant = world.network.add_organisation(RECEIVER, "Mottaker")
+    trust = getattr(request, "param", None) or {}
+    with ExitStack() as stack:
+        # Its lists are its own: each test begins without any.
+        trusted = TrustedSigners(
+            **{
+                "certificates": world.trusted.certificates,
+                "environment": world.trusted.environment,
+                "authorities": world.trusted.authorities,
+                **trust,
+            }
         )
-        assert letter is not None
-        built = messages.package(tx, letter.row_id, pair.a.gateway.blobs)
-    assert built is not None
-    context = pair.b.gateway.context
-    with built[0].open() as file:
-        return open_package(file, identities=context.identities, spool=context.blobs)
+        yield installation(world.network, participant, tmp_path, stack, trust=trusted)
+        world.network.faults.remove()
 
 
-def test_without_certificates_only_the_signature_itself_is_verified(opened) -> None:
-    assert list(_vet_signer(TrustedSigners())(opened)) == []
-    assert opened.signature is not None
-    assert opened.signature.digest == "sha256"
+def lists_finding(side: Side) -> Finding | None:
+    found = side.gateway.health.examine()
+    return next((one for one in found if one.subject is Subject.REVOCATION), None)
 
 
-def test_a_signer_whose_chain_is_not_trusted_is_noted_or_refused(opened, tmp_path: Path) -> None:
-    trusted = TrustedSigners(certificates=tmp_path, environment="test")
-    (warning,) = _vet_signer(trusted)(opened)
+@pytest.mark.parametrize("receiver", [{"certificates": None}], indirect=True)
+def test_without_certificates_only_the_signature_itself_is_verified(
+    world: World, receiver: Side
+) -> None:
+    letter = world.letter(world.revoked, receiver)
+    assert letter.warnings == ()
+    assert letter.signature is not None
+    assert letter.signature["digest"] == "sha256"
+
+
+def test_a_revoked_signer_is_noted_and_a_list_is_fetched_once(world: World, receiver: Side) -> None:
+    asked = len([it for it in world.network.requests if it.call == "crl"])
+    assert lists_finding(receiver).well  # type: ignore[union-attr]
+    assert world.letter(world.honest, receiver).warnings == ()
+    (warning,) = world.letter(world.revoked, receiver).warnings
+    assert "revoked" in warning
+    assert len([it for it in world.network.requests if it.call == "crl"]) == asked + 1
+    assert len(receiver.archive.letters) == 2
+
+
+@pytest.mark.parametrize("receiver", [{"chain": "reject"}], indirect=True)
+def test_a_revoked_signer_is_refused_where_the_operator_says_so(
+    world: World, receiver: Side
+) -> None:
+    assert world.letter(world.honest, receiver).warnings == ()
+    refused = world.letter(world.revoked, receiver)
+    assert "revoked" in refused.warnings[0]
+    assert len(receiver.archive.letters) == 1
+    assert [it.type for it in world.revoked.archive.receipts][-1] is ReceiptType.ERROR
+
+
+@pytest.mark.parametrize("receiver", [{"chain": "reject", "revocation": "off"}], indirect=True)
+def test_no_list_is_asked_when_that_is_off(world: World, receiver: Side) -> None:
+    assert world.letter(world.revoked, receiver).warnings == ()
+    assert lists_finding(receiver) is None
+
+
+@pytest.mark.parametrize("receiver", [{"chain": "reject"}], indirect=True)
+@pytest.mark.parametrize("trouble", [{"status": 503}, {"delay_before": 30.0}])
+def test_a_list_that_cannot_be_had_stops_no_letter(
+    world: World, receiver: Side, trouble: dict[str, float]
+) -> None:
+    world.network.fault("crl", times=None, **trouble)
+    (note,) = world.letter(world.honest, receiver).warnings
+    assert "no revocation list could tell" in note
+    assert len(receiver.archive.letters) == 1
+    finding = lists_finding(receiver)
+    assert finding is not None
+    assert not finding.well
+    assert "/crl" in finding.summary
+
+
+@pytest.mark.parametrize("receiver", [{"chain": "reject", "revocation": "required"}], indirect=True)
+def test_a_list_may_be_required(world: World, receiver: Side) -> None:
+    world.network.fault("crl", times=None, status=503)
+    refused = world.letter(world.honest, receiver)
+    assert "no revocation list could tell" in refused.warnings[0]
+    assert receiver.archive.letters == []
+
+
+@pytest.mark.parametrize("receiver", [{"authorities": None}], indirect=True)
+def test_a_signer_whose_chain_is_not_trusted_is_noted(world: World, receiver: Side) -> None:
+    (warning,) = world.letter(world.honest, receiver).warnings
     assert "no trusted root" in warning
-    with pytest.raises(SignerUntrusted):
-        _vet_signer(dataclasses.replace(trusted, chain="reject"))(opened)

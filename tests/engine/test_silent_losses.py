@@ -30,7 +30,7 @@ AWAY = Behaviour(answer="status", status=503, files=False, receipt=None)
 def test_loss_3_out_of_memory_while_delivering_drops_nothing(
     troubled: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    archive = troubled.b.gateway.context.archive
+    archive = troubled.b.gateway.context.archive_of(troubled.b.orgnr)
     put_message = archive.put_message
     failures: list[object] = []
 

@@ -22,7 +22,6 @@ from cryptography.hazmat.primitives.serialization import (
 from packing import FIXTURES, NOW, PASSWORD, certificate, key_usage
 
 from gateway.certificates import (
-    Revocation,
     Trust,
     chain_problem,
     convert_jks,
@@ -30,11 +29,10 @@ from gateway.certificates import (
     load_trust,
     published_problem,
     read_certificates,
-    signer_problems,
 )
 from gateway.cli import main
 from gateway.errors import ConfigurationError
-from gateway.package import Identity, Signature, certificate_orgnr
+from gateway.package import Identity, certificate_orgnr
 
 SECRET = "hemmelig-æøå-1"
 
@@ -232,22 +230,6 @@ def test_digdirs_test_certificates_are_trusted_in_test_only(shared_samples: Path
     assert certificate_orgnr(leaf) == "984661185"
 
 
-def test_a_signer_from_another_organisation_is_noticed(sender: Identity, trust: Trust) -> None:
-    signature = Signature(
-        subject="",
-        orgnr=sender.orgnr,
-        serial="",
-        issuer="",
-        digest="sha1",
-        signed_at=None,
-        certificate_pem=sender.certificate.public_bytes(Encoding.PEM).decode(),
-        chain_pem="",
-    )
-    assert signer_problems(signature, "910077473", trust, NOW) == []
-    (problem,) = signer_problems(signature, "991825827", trust, NOW)
-    assert "910077473" in problem
-
-
 def test_the_published_certificate_must_be_ours(sender: Identity, receiver: Identity) -> None:
     own = sender.certificate
     assert published_problem(own, own, NOW) is None
@@ -285,64 +267,3 @@ def test_the_organisation_number_is_found(name: str, value: str, orgnr: str | No
         .sign(key, hashes.SHA256())
     )
     assert certificate_orgnr(made) == orgnr
-
-
-# --- revocation -----------------------------------------------------------------------
-
-URL = "http://crl.example/liste.crl"
-
-
-def _revocable(authority: tuple[x509.Certificate, rsa.RSAPrivateKey]) -> x509.Certificate:
-    point = x509.DistributionPoint([x509.UniformResourceIdentifier(URL)], None, None, None)
-    return certificate(
-        rsa.generate_private_key(65537, 2048),
-        issuer=authority,
-        extensions=((x509.CRLDistributionPoints([point]), False),),
-    )
-
-
-def _crl(issuer: x509.Certificate, key: rsa.RSAPrivateKey, *serials: int) -> bytes:
-    builder = (
-        x509.CertificateRevocationListBuilder()
-        .issuer_name(issuer.subject)
-        .last_update(NOW)
-        .next_update(NOW + timedelta(days=1))
-    )
-    for serial in serials:
-        builder = builder.add_revoked_certificate(
-            x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(NOW).build()
-        )
-    return builder.sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
-
-
-def test_a_revoked_certificate_is_noticed_and_the_list_is_cached(
-    authority: tuple[x509.Certificate, rsa.RSAPrivateKey],
-) -> None:
-    leaf = _revocable(authority)
-    calls = []
-
-    def fetch(url: str) -> bytes:
-        calls.append(url)
-        return _crl(*authority, leaf.serial_number)
-
-    revocation = Revocation(fetch)
-    assert "revoked" in str(revocation.problem(leaf, authority[0], NOW))
-    assert "revoked" in str(revocation.problem(leaf, authority[0], NOW))
-    assert calls == [URL]
-    revocation.problem(leaf, authority[0], NOW + timedelta(days=2))
-    assert calls == [URL, URL]
-
-
-def test_a_list_that_cannot_be_had_or_believed_accuses_nobody(
-    authority: tuple[x509.Certificate, rsa.RSAPrivateKey],
-) -> None:
-    leaf = _revocable(authority)
-
-    def down(url: str) -> bytes:
-        raise OSError("no route")
-
-    assert Revocation(down).problem(leaf, authority[0], NOW) is None
-    stranger = rsa.generate_private_key(65537, 2048)
-    forged = _crl(authority[0], stranger, leaf.serial_number)
-    assert Revocation(lambda url: forged).problem(leaf, authority[0], NOW) is None
-    assert Revocation(lambda url: b"<html>").problem(leaf, authority[0], NOW) is None

@@ -54,8 +54,12 @@ class RecordingIntake:
     received: list[tuple[Envelope | None, Payload, list[bytes]]] = field(default_factory=list)
     gate: threading.Event | None = None
     entered: threading.Event = field(default_factory=threading.Event)
+    speakers: list[str | None] = field(default_factory=list)
 
-    def put_message(self, envelope: Envelope | None, payload: Payload) -> AppReceipt:
+    def put_message(
+        self, envelope: Envelope | None, payload: Payload, speaker: str | None = None
+    ) -> AppReceipt:
+        self.speakers.append(speaker)
         contents = []
         for content in payload.contents:
             with content.open() as stream:

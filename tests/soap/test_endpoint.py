@@ -479,3 +479,15 @@ def test_real_samples(shared_samples: Path, port: int, intake: RecordingIntake) 
         assert b'<result type="OK"/>' in answer.body
     assert [len(one[2][0]) for one in intake.received] == [168_919, 60_639]
     assert intake.received[1][2][0].startswith(b"%PDF")
+
+
+def test_an_organisation_that_we_act_for_has_an_address_of_its_own(
+    serve: Callable[..., int], intake: RecordingIntake
+) -> None:
+    port = serve(organisations=["974760673"])
+    for path in ("/noarkExchange", "/noarkExchange/974760673", "/noarkExchange/974760673/"):
+        assert send(port, put(letter(PDF)), path=path).status == 200
+    assert intake.speakers == [None, "974760673", "974760673"]
+    assert send(port, put(letter(PDF)), path="/noarkExchange/889640782").status == 404
+    text = send(port, method="GET", path="/noarkExchange/974760673?wsdl").text
+    assert f'location="http://127.0.0.1:{port}/noarkExchange/974760673"' in text

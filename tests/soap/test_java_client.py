@@ -20,7 +20,9 @@ PDF = bytes(range(256)) * 400
 
 
 class FaultOnDemand(RecordingIntake):
-    def put_message(self, envelope: Envelope | None, payload: Payload) -> AppReceipt:
+    def put_message(
+        self, envelope: Envelope | None, payload: Payload, speaker: str | None = None
+    ) -> AppReceipt:
         answer = super().put_message(envelope, payload)
         if envelope is not None and envelope.conversation_id == "c-fault":
             raise RegistryUnavailable("simulated")

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from gateway.engine.context import Policy
+from gateway.engine.context import Policy, Served
 from gateway.engine.held import Held
 from gateway.model import Direction
 from gateway.store import jobs, leases, messages
@@ -26,7 +26,7 @@ def now() -> datetime:
 
 
 def held(database: Database, name: str) -> Held:
-    policy = Policy(orgnr="910077473", system="p360", process="p")
+    policy = Policy((Served("910077473", "p360"),), "p")
     context = SimpleNamespace(database=database, now=now, clock=None, policy=policy)
     one = Held(context, name, LEASE)  # type: ignore[arg-type]
     one.start()

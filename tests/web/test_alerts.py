@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from gateway.engine.alerts import Alerts, Kind, Notice
-from gateway.engine.context import Books, Policy
+from gateway.engine.context import Books, Policy, Served
 from gateway.engine.health import Finding, Health, Limits, Subject
 from gateway.errors import ConfigurationError, Unavailable
 from gateway.model import Direction, Status
@@ -117,7 +117,7 @@ def books(tmp_path: Path, clock: Clock) -> Iterator[Books]:
     yield Books(
         database=database,
         blobs=BlobStore(tmp_path / "blobs"),
-        policy=Policy(orgnr="910077473", system="p360", process="p"),
+        policy=Policy((Served("910077473", "p360"),), "p"),
         now=clock,
     )
     database.close()

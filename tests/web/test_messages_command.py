@@ -281,6 +281,9 @@ def test_a_letter_is_not_for_pick_up(demo: Demo, at_b: Command) -> None:
 
 def test_an_avtalt_to_nobody_fails_visibly(at_a: Command) -> None:
     assert at_a("send", "--to", "12345", "--identifier", "x").exit_code == 2
+    stranger = at_a("send", "--from", "889640782", "--to", "974760673", "--identifier", "x")
+    assert stranger.exit_code == 1
+    assert "does not send for" in stranger.output
     sent = at_a("send", "--to", "889640782", "--identifier", "example:lost")
     until(lambda: sent.output.strip() in at_a("list", "--attention").output)
     assert re.search(r"FEIL .*", at_a("show", sent.output.strip()).output)

@@ -9,7 +9,7 @@ import pytest
 from wire_cases import Target
 
 from gateway.edu.limits import Limits
-from gateway.engine.context import Context, Policy
+from gateway.engine.context import Context, Policy, Served
 from gateway.engine.intake import Intake
 from gateway.engine.ledger import Ledger
 from gateway.errors import ReceiverUnknown, RegistryRefused, RegistryUnavailable
@@ -73,10 +73,10 @@ def target(
         blobs=blobs,
         transport=cast("Any", None),  # nothing is sent: no workers run here
         addresses=StubAddresses(found),
-        archive=cast("Any", None),
+        archives={},
         identities=[],
         mapping=load_mapping(),
-        policy=Policy(orgnr=found.own, system="websak", process="urn:test:process"),
+        policy=Policy((Served(found.own, "websak"),), "urn:test:process"),
     )
     intake = Intake(context, Ledger(context))
     listener = Listener(create_app(intake, blobs, limits=Limits()))

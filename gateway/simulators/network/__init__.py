@@ -13,6 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,12 @@ from .authority import (
 from .broker import Broker, ScanPolicy
 from .clock import Clock, timestamp
 from .control import Control
-from .exchange import Refused, Request
+from .exchange import Refused, Reply, Request
 from .faults import Fault
 from .ledger import Ledger
 from .maskinporten import SCOPES, Client, Maskinporten, SystemUser
 from .registry import ADMINISTRASJON, AVTALT, AVTALT_RESPONSE, PLAN, RESPONSE, Entry, Registry
-from .server import RATE_LIMITS, Logged, Routes, Server, Service
+from .server import RATE_LIMITS, Logged, RateLimiter, Routes, Server, Service
 from .transfers import EICAR, RecipientStatus, Resource, Status, Transfer
 
 __all__ = [
@@ -130,7 +131,8 @@ class Network:
         self._server = Server(host, port, self._service)
         self._thread: threading.Thread | None = None
         self.url = f"{'https' if tls else 'http'}://{host}:{self._server.server_port}"
-        self._authority = Authority(self.folder)
+        self._authority = Authority(self.folder, f"{self.url}/crl")
+        self.crl_life = timedelta(days=1)
         self.ca_file = self._authority.ca_file
         if tls:
             self._server.use_tls(self._server_certificate(host))
@@ -242,21 +244,43 @@ class Network:
         """A new key and certificate for a participant; the old keystore file is kept
         beside the new one with the ending ``.previous.p12``."""
         old = self.organisations[orgnr]
+        entries = self.registry.entries
         previous = old.keystore.with_suffix(".previous.p12")
         old.keystore.replace(previous)
         old.keystore.with_suffix(".pem").replace(previous.with_suffix(".pem"))
-        published = orgnr in self.registry.entries
-        before = self.registry.entries.get(orgnr)
+        before = entries.get(orgnr)
         renewed = self.add_organisation(
             orgnr,
             old.name,
             processes=before.processes if before else (),
             external_ref=old.external_ref,
-            published=published,
+            published=before is not None,
         )
         if before is not None and not publish:
-            self.registry.entries[orgnr] = before
+            entries[orgnr] = before
+        if publish:
+            for served in entries.values():
+                if served.certificate == old.certificate:
+                    served.certificate = renewed.certificate
         return renewed
+
+    def revoke(self, orgnr: str) -> None:
+        """Put the participant's certificate on the authority's list (``/crl``)."""
+        self._authority.revoke(self.organisations[orgnr].certificate)
+
+    def add_customer(
+        self,
+        supplier: Organisation,
+        orgnr: str,
+        name: str,
+        *,
+        processes: Iterable[str] = (ADMINISTRASJON, PLAN, RESPONSE),
+        external_ref: str | None = None,
+    ) -> SystemUser:
+        """An organisation that `supplier` acts on behalf of: it has a system user, and its
+        record publishes the certificate of the supplier, who has the key."""
+        self.registry.entries[orgnr] = Entry(orgnr, name, supplier.certificate, tuple(processes))
+        return self.add_system_user(supplier, orgnr, external_ref)
 
     def add_system_user(
         self, client: Organisation, orgnr: str, external_ref: str | None = None
@@ -299,6 +323,11 @@ class Network:
     def rate_limits(self, limits: dict[str, int] | None) -> None:
         self._service.limiter.limits = limits
 
+    @property
+    def rate_limiter(self) -> RateLimiter:
+        """What refuses calls beyond the limits."""
+        return self._service.limiter
+
     def force_status(self, transfer_id: str, status: Status, text: str | None = None) -> None:
         """Put a transfer into a status, whatever the rules say."""
         with self.broker.lock:
@@ -337,6 +366,9 @@ class Network:
         certificate = self._authority.issue("Simulert tjener", "100000008", key, host=host)
         write_keystore(keystore, key, certificate, ())
         return keystore.with_suffix(".pem")
+
+    def _crl(self, request: Request) -> Reply:
+        return Reply(200, self._authority.crl(self.crl_life), "application/pkix-crl")
 
     def _identify(self, request: Request) -> None:
         try:
@@ -377,6 +409,7 @@ class Network:
         add("download", "GET", transfer + "/{id}/download", self.broker.download)
         add("confirm", "POST", transfer + "/{id}/confirmdownload", self.broker.confirm)
         add("overview", "GET", transfer + "/{id}", self.broker.overview)
+        add("crl", "GET", "/crl", self._crl)
         base = "/adressetjeneste"
         add("process", "GET", base + "/identifier/{id}/process/{process}", self.registry.process)
         add("identifier", "GET", base + "/identifier/{id}", self.registry.identifier)

@@ -41,9 +41,14 @@ def _name(common_name: str, orgnr: str) -> x509.Name:
 
 
 class Authority:
-    """Issues certificates. Its own key lives in `folder`, so a restart keeps the trust."""
+    """Issues certificates. Its own key lives in `folder`, so a restart keeps the trust.
 
-    def __init__(self, folder: Path) -> None:
+    Certificates say that the list of revoked ones is at `crl_url`.
+    """
+
+    def __init__(self, folder: Path, crl_url: str) -> None:
+        self._crl_url = crl_url
+        self._revoked: dict[int, datetime] = {}
         self._keystore = folder / "authority.p12"
         if self._keystore.exists():
             self._key, self.certificate, _ = load_keystore(self._keystore)
@@ -78,6 +83,26 @@ class Authority:
             not_after=not_after,
             host=host,
         )
+
+    def revoke(self, certificate: x509.Certificate) -> None:
+        """From now on it is on the list."""
+        self._revoked[certificate.serial_number] = datetime.now(UTC)
+
+    def crl(self, life: timedelta) -> bytes:
+        """The list as DER; the next one is promised after `life`."""
+        now = datetime.now(UTC)
+        builder = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(self.certificate.subject)
+            .last_update(now)
+            .next_update(now + life)
+        )
+        for serial, at in self._revoked.items():
+            builder = builder.add_revoked_certificate(
+                x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(at).build()
+            )
+        crl = builder.sign(self._key, hashes.SHA256())
+        return crl.public_bytes(serialization.Encoding.DER)
 
     def _issue(
         self,
@@ -124,6 +149,9 @@ class Authority:
                 x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()),
                 critical=False,
             )
+            place = x509.UniformResourceIdentifier(self._crl_url)
+            point = x509.DistributionPoint([place], None, None, None)
+            builder = builder.add_extension(x509.CRLDistributionPoints([point]), critical=False)
         if host is not None:
             address = x509.IPAddress(ipaddress.ip_address(host))
             builder = builder.add_extension(

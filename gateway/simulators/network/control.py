@@ -71,6 +71,8 @@ class Control:
             ("POST", "organisations", self.add_organisation),
             ("POST", "addressees", self.add_addressee),
             ("POST", "system-users", self.add_system_user),
+            ("POST", "customers", self.add_customer),
+            ("POST", "revoke", self.revoke),
             ("POST", "withdraw", self.withdraw),
             ("POST", "expire-tokens", self.expire_tokens),
             ("POST", "resources", self.set_resource),
@@ -120,6 +122,24 @@ class Control:
             raise _bad("client: no such organisation")
         user = self._network.add_system_user(client, **body)
         return Reply.json({"id": user.id, "externalRef": user.external_ref})
+
+    def add_customer(self, request: Request) -> Reply:
+        """POST {supplier, orgnr, name, processes?, external_ref?}."""
+        required = {"supplier", "orgnr", "name"}
+        body = _object(request, required, {"processes", "external_ref"})
+        supplier = self._network.organisations.get(body.pop("supplier"))
+        if supplier is None:
+            raise _bad("supplier: no such organisation")
+        user = self._network.add_customer(supplier, **body)
+        return Reply.json({"id": user.id, "externalRef": user.external_ref})
+
+    def revoke(self, request: Request) -> Reply:
+        """POST {orgnr}: its certificate is on the authority's list."""
+        orgnr = _object(request, {"orgnr"})["orgnr"]
+        if orgnr not in self._network.organisations:
+            raise _bad("orgnr: no such organisation")
+        self._network.revoke(orgnr)
+        return Reply.empty(204)
 
     def withdraw(self, request: Request) -> Reply:
         """POST {orgnr}: its system users lose their rights."""

@@ -92,6 +92,8 @@ class RateLimiter:
 
     def __init__(self) -> None:
         self.limits: dict[str, int] | None = None
+        self.minute = 60.0
+        """Seconds; less for those who cannot wait."""
         self._calls: dict[tuple[str, str], deque[float]] = {}
         self._lock = threading.Lock()
 
@@ -102,10 +104,10 @@ class RateLimiter:
         with self._lock:
             now = time.monotonic()
             calls = self._calls.setdefault((request.client_id, request.call), deque())
-            while calls and calls[0] <= now - 60:
+            while calls and calls[0] <= now - self.minute:
                 calls.popleft()
             if len(calls) >= self.limits[request.call]:
-                wait = int(calls[0] + 60 - now) + 1 if calls else 60
+                wait = int(calls[0] + self.minute - now) + 1 if calls else 60
                 reply = Reply.json({"statusCode": 429, "message": "Rate limit is exceeded."}, 429)
                 reply.headers["Retry-After"] = str(wait)
                 raise Refused(reply)
