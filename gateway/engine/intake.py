@@ -10,6 +10,7 @@ import copy
 import hashlib
 import logging
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
 from lxml import etree
@@ -47,7 +48,6 @@ from gateway.model import (
 from gateway.store import jobs, messages
 from gateway.store.jobs import Task
 from gateway.store.messages import Duplicate, Kind, Message, Role
-from gateway.store.tables import message as messages_table
 from gateway.translate import Facts, to_arkivmelding
 
 log = logging.getLogger(__name__)
@@ -169,7 +169,8 @@ class Intake:
         size = sum(one.content.size for one in translated.documents)
         if size > self._policy.max_letter_bytes:
             raise TooLarge(f"{size} bytes of documents, {self._policy.max_letter_bytes} allowed")
-        metadata = self._write_metadata(translated.xml)
+        contents = [one.content for one in translated.documents]
+        contents.append(metadata := self._write_metadata(translated.xml, contents))
         sender, notes = self._sender(envelope.sender)
         letter = Message(
             direction=Direction.OUTGOING,
@@ -195,20 +196,18 @@ class Intake:
             created=now,
             expires=now + self._policy.time_to_live,
         )
-        contents: list[Content] = [metadata, *(one.content for one in translated.documents)]
         # Kept before the commit: if its outcome is unclear, the sweep at the next start
         # decides, and never a row without its file.
         self._context.blobs.keep(contents)
         try:
             with self._ledger.entry() as entry:
                 ids = self._ids(entry.tx, archive_id, recipient.orgnr)
-                stored = messages.add(
-                    entry.tx, replace(letter, message_id=ids[0], conversation_id=ids[1])
+                stored = entry.begin(
+                    replace(letter, message_id=ids[0], conversation_id=ids[1]), Fact.ACCEPTED
                 )
                 main = Document("arkivmelding.xml", "text/xml", metadata)
                 messages.add_documents(entry.tx, stored.row_id, [main], Role.METADATA)
                 messages.add_documents(entry.tx, stored.row_id, translated.documents)
-                entry.record(stored, Fact.ACCEPTED)
         except Duplicate as duplicate:  # the same request arrived twice at the same time
             known = self._known(str(duplicate))
             assert known is not None
@@ -217,7 +216,7 @@ class Intake:
 
     def _known(self, key: str) -> Message | None:
         with self._context.database.read() as tx:
-            return messages.find(tx, messages_table.c.duplicate_key == key)
+            return messages.find(tx, duplicate_key=key)
 
     def _ids(self, tx: object, archive_id: str | None, receiver: str) -> tuple[str, str]:
         """Message id and conversation id (design, decision 7; bestedu-soap 3.7)."""
@@ -226,9 +225,9 @@ class Intake:
             return new, new
         sibling = messages.find(
             tx,  # type: ignore[arg-type]
-            messages_table.c.direction == Direction.OUTGOING,
-            messages_table.c.kind == Kind.LETTER,
-            messages_table.c.archive_conversation_id == archive_id,
+            direction=Direction.OUTGOING,
+            kind=Kind.LETTER,
+            archive_conversation_id=archive_id,
         )
         if sibling is not None:
             return new, sibling.conversation_id
@@ -248,8 +247,8 @@ class Intake:
         )
         return replace(party, orgnr=self._policy.orgnr), note
 
-    def _write_metadata(self, xml: bytes) -> Content:
-        writer = self._context.blobs.create()
+    def _write_metadata(self, xml: bytes, beside: Sequence[Content]) -> Content:
+        writer = self._context.blobs.create(beside)
         try:
             writer.write(xml)
             return writer.commit()
@@ -269,16 +268,16 @@ class Intake:
         with self._ledger.entry() as entry:
             letter = messages.find(
                 entry.tx,
-                messages_table.c.direction == Direction.INCOMING,
-                messages_table.c.kind == Kind.LETTER,
-                messages_table.c.archive_conversation_id == _canonical(archive_id),
-                messages_table.c.sender == receiver,
+                direction=Direction.INCOMING,
+                kind=Kind.LETTER,
+                archive_conversation_id=_canonical(archive_id),
+                sender=receiver,
             )
             if letter is None:
                 letter = self._unknown_letter(archive_id, receiver)  # A5, A6
             else:  # an attempt whose answer was lost need not be made again
                 messages.lock(entry.tx, letter.row_id)
-                jobs.wake(entry.tx, letter.row_id, Task.DELIVER, entry.now)
+                entry.hurry(letter, Task.DELIVER)
                 jobs.cancel(entry.tx, letter.row_id, Task.RECEIPT)
                 earlier = entry.answered(letter)
                 if earlier is not None:  # the sender gets one answer (design, decision 8)

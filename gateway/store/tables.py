@@ -102,7 +102,9 @@ document = Table(
     Column("filename", Text, nullable=False),
     Column("mime_type", Text, nullable=False),
     Column("title", Text),
+    # A file may hold several documents; this one begins at byte `start`.
     Column("blob", String(64), nullable=False, index=True),
+    Column("start", BigInteger, nullable=False, server_default="0"),
     Column("size", BigInteger, nullable=False),
     Column("sha256", String(64), nullable=False),
     Column("md5", String(32)),
