@@ -76,9 +76,7 @@ class StreamedSoapIn(Soap11):
                     f"send text/xml or application/soap+xml, not {media_type[:80]}",
                     HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
                 )
-            reader = RequestReader(
-                self._store.bundle(), self._limits, stated_charset(parameters)
-            )
+            reader = RequestReader(self._store.bundle(), self._limits, stated_charset(parameters))
             request = exchange.read(reader, lambda: body_chunks(environ, self._limits))
             if request.soap_version == "1.2" and media_type == "text/xml":
                 raise exchange.fail(
