@@ -253,8 +253,10 @@ def put_on_the_network(a: Side, b: Side, package: bytes) -> None:
     transport = a.gateway.context.transport
     writer = a.gateway.context.blobs.create()
     writer.write(package)
+    content = writer.commit()
+    a.gateway.context.blobs.keep([content])
     md5 = hashlib.md5(package, usedforsecurity=False).hexdigest()
-    parcel = Parcel(a.orgnr, b.orgnr, str(uuid.uuid4()), writer.commit(), md5)
+    parcel = Parcel(a.orgnr, b.orgnr, str(uuid.uuid4()), content, md5)
     transport.upload(transport.announce(parcel), parcel)
 
 
