@@ -5,7 +5,7 @@
 Ratios to floors measured in the same process and in turn (performance 1.4, 6). The floor
 of intake is the cheapest code that still does it durably: raw `sqlite3`, one row of
 metadata and documents' bytes, one synced commit. Files are compared with files: the
-gateway keeps each document in one of its own, so the floor writes and syncs one too.
+gateway keeps the documents of a letter in one, so the floor writes and syncs one too.
 """
 
 from __future__ import annotations
@@ -68,23 +68,25 @@ def letter(number: int = 0, state: Status = Status.OPPRETTET) -> Message:
 
 def accept(database: Database, blobs: BlobStore) -> None:
     """What the engine does for a letter with one document, after reading it."""
+    bundle = blobs.bundle()
     contents = []
-    for data in (LETTER[:3000], LETTER):
-        writer = blobs.create()
+    for data in (LETTER, LETTER[:3000]):
+        writer = bundle.create()
         writer.write(data)
         contents.append(writer.commit())
+    blobs.keep(contents)
     with database.write() as tx:
         stored = messages.add(tx, letter())
-        metadata = Document("arkivmelding.xml", "text/xml", contents[0])
-        messages.add_documents(tx, stored.row_id, [metadata], Role.METADATA)
-        messages.add_documents(tx, stored.row_id, [Document("b", "text/plain", contents[1])])
-        messages.add_event(tx, stored.row_id, Event(now(), Status.OPPRETTET))
-        messages.change(tx, stored.row_id, state=Status.OPPRETTET)
+        messages.begin_timeline(tx, stored.row_id, Event(now(), Status.OPPRETTET))
         jobs.add(tx, stored.row_id, Task.SEND, now())
+        jobs.add(tx, stored.row_id, Task.EXPIRE, now() + timedelta(hours=24))
+        metadata = Document("arkivmelding.xml", "text/xml", contents[1])
+        messages.add_documents(tx, stored.row_id, [metadata], Role.METADATA)
+        messages.add_documents(tx, stored.row_id, [Document("b", "text/plain", contents[0])])
 
 
 class Floor:
-    """Two files written, synced and named, and one commit; several callers share it."""
+    """One file written, synced and named, and one commit of two rows."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -98,16 +100,16 @@ class Floor:
         self._descriptor = os.open(folder, os.O_RDONLY)
 
     def accept(self) -> None:
+        name = uuid.uuid4().hex
+        descriptor = os.open(self._folder / f"{name}.part", os.O_WRONLY | os.O_CREAT)
         rows = []
-        for data in (LETTER[:3000], LETTER):
-            name = uuid.uuid4().hex
-            descriptor = os.open(self._folder / f"{name}.part", os.O_WRONLY | os.O_CREAT)
+        for position, data in enumerate((LETTER, LETTER[:3000])):
             os.write(descriptor, data)
-            os.fsync(descriptor)
-            os.close(descriptor)
-            os.rename(self._folder / f"{name}.part", self._folder / name)
-            os.fsync(self._descriptor)
-            rows.append((name, hashlib.sha256(data).hexdigest(), time.time()))
+            rows.append((f"{name} {position}", hashlib.sha256(data).hexdigest(), time.time()))
+        os.fsync(descriptor)
+        os.close(descriptor)
+        os.rename(self._folder / f"{name}.part", self._folder / name)
+        os.fsync(self._descriptor)
         self._database.execute("BEGIN IMMEDIATE")
         self._database.executemany("INSERT INTO message VALUES (?, ?, ?)", rows)
         self._database.execute("COMMIT")
