@@ -130,6 +130,8 @@ def main(sizes: list[int]) -> None:
     with tempfile.TemporaryDirectory(prefix="whole-way-") as name:
         folder = Path(name)
         with Network(folder / "network") as network:
+            for one in network.broker.resources.values():
+                one.max_size = 2 * GIB
             a = network.add_organisation("910077473", "Fjordvik kommune")
             b = network.add_organisation("910075918", "Skogland fylkeskommune")
             archive_a = SimulatedArchive(a.name, a.orgnr, dialect="p360")
