@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
+from weakref import WeakValueDictionary
 
 from gateway.errors import ConfigurationError, StorageFull
 from gateway.store.sealing import SealedWriter, Sealer
@@ -108,11 +109,13 @@ class BlobStore:
         self._sealer = sealer
         self._incoming = folder / "incoming"
         self._incoming.mkdir(parents=True, exist_ok=True)
+        self._coming: WeakValueDictionary[str, Bundle] = WeakValueDictionary()
 
     def bundle(self) -> Bundle:
         """A new file for the pieces of one message."""
         key = secrets.token_hex(16) + (_SEALED if self._sealer else "")
-        return Bundle(self.content(key, 0, ""), self._incoming / key)
+        bundle = self._coming[key] = Bundle(self.content(key, 0, ""), self._incoming / key)
+        return bundle
 
     def create(self, beside: Iterable[object] = ()) -> BlobWriter:
         """A new piece of content, in the file of `beside` when that is still being written."""
@@ -183,9 +186,9 @@ class BlobStore:
         return removed
 
     def _sweep(self, path: Path, before: float) -> bool:
-        with self._lock:
-            if path.name in self._undecided:
-                return False
+        coming = self._coming.get(path.name)
+        if coming is not None and coming.is_open:
+            return False
         return _remove(path, before)
 
 
