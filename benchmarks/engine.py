@@ -5,7 +5,7 @@
 Ratios to floors measured in the same process and in turn (performance 1.4, 6). The floor
 of intake is the cheapest code that still does it durably: raw `sqlite3`, one row of
 metadata and documents' bytes, one synced commit. Files are compared with files: the
-gateway keeps each document in one of its own, so the floor writes and syncs one too.
+gateway keeps the documents of a letter in one, so the floor writes and syncs one too.
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from gateway.model import Direction, Document, Event, Status
-from gateway.store import jobs, messages
+from gateway.store import jobs, messages, overview
 from gateway.store.blobs import BlobStore
 from gateway.store.database import Database
 from gateway.store.jobs import Task
 from gateway.store.messages import Kind, Message, Role
+from gateway.store.overview import Filter
 from gateway.store.tables import event, job, message
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
@@ -68,23 +69,25 @@ def letter(number: int = 0, state: Status = Status.OPPRETTET) -> Message:
 
 def accept(database: Database, blobs: BlobStore) -> None:
     """What the engine does for a letter with one document, after reading it."""
+    bundle = blobs.bundle()
     contents = []
-    for data in (LETTER[:3000], LETTER):
-        writer = blobs.create()
+    for data in (LETTER, LETTER[:3000]):
+        writer = bundle.create()
         writer.write(data)
         contents.append(writer.commit())
+    blobs.keep(contents)
     with database.write() as tx:
         stored = messages.add(tx, letter())
-        metadata = Document("arkivmelding.xml", "text/xml", contents[0])
-        messages.add_documents(tx, stored.row_id, [metadata], Role.METADATA)
-        messages.add_documents(tx, stored.row_id, [Document("b", "text/plain", contents[1])])
-        messages.add_event(tx, stored.row_id, Event(now(), Status.OPPRETTET))
-        messages.change(tx, stored.row_id, state=Status.OPPRETTET)
+        messages.begin_timeline(tx, stored.row_id, Event(now(), Status.OPPRETTET))
         jobs.add(tx, stored.row_id, Task.SEND, now())
+        jobs.add(tx, stored.row_id, Task.EXPIRE, now() + timedelta(hours=24))
+        metadata = Document("arkivmelding.xml", "text/xml", contents[1])
+        messages.add_documents(tx, stored.row_id, [metadata], Role.METADATA)
+        messages.add_documents(tx, stored.row_id, [Document("b", "text/plain", contents[0])])
 
 
 class Floor:
-    """Two files written, synced and named, and one commit; several callers share it."""
+    """One file written, synced and named, and one commit of two rows."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -98,16 +101,16 @@ class Floor:
         self._descriptor = os.open(folder, os.O_RDONLY)
 
     def accept(self) -> None:
+        name = uuid.uuid4().hex
+        descriptor = os.open(self._folder / f"{name}.part", os.O_WRONLY | os.O_CREAT)
         rows = []
-        for data in (LETTER[:3000], LETTER):
-            name = uuid.uuid4().hex
-            descriptor = os.open(self._folder / f"{name}.part", os.O_WRONLY | os.O_CREAT)
+        for position, data in enumerate((LETTER, LETTER[:3000])):
             os.write(descriptor, data)
-            os.fsync(descriptor)
-            os.close(descriptor)
-            os.rename(self._folder / f"{name}.part", self._folder / name)
-            os.fsync(self._descriptor)
-            rows.append((name, hashlib.sha256(data).hexdigest(), time.time()))
+            rows.append((f"{name} {position}", hashlib.sha256(data).hexdigest(), time.time()))
+        os.fsync(descriptor)
+        os.close(descriptor)
+        os.rename(self._folder / f"{name}.part", self._folder / name)
+        os.fsync(self._descriptor)
         self._database.execute("BEGIN IMMEDIATE")
         self._database.executemany("INSERT INTO message VALUES (?, ?, ?)", rows)
         self._database.execute("COMMIT")
@@ -180,14 +183,20 @@ def measure_intake(database: Database, folder: Path, rounds: int) -> None:
 # --- backlog --------------------------------------------------------------------------
 
 
-def p50(act: Callable[[], None], times: int = 60) -> float:
-    """Milliseconds."""
-    took = []
+def in_turn(
+    first: Callable[[], None], second: Callable[[], None], times: int = 60
+) -> tuple[float, float, float]:
+    """Median milliseconds of both, done in turn, and the median ratio of the pairs."""
+    took: list[tuple[float, float]] = []
     for _ in range(times):
-        started = time.perf_counter()
-        act()
-        took.append(time.perf_counter() - started)
-    return statistics.median(took) * 1000
+        pair = []
+        for act in (first, second):
+            started = time.perf_counter()
+            act()
+            pair.append(time.perf_counter() - started)
+        took.append((pair[0], pair[1]))
+    small, large = (statistics.median(column) * 1000 for column in zip(*took, strict=True))
+    return small, large, statistics.median(later / earlier for earlier, later in took)
 
 
 def fill(database: Database, waiting: int, finished: int) -> list[str]:
@@ -240,9 +249,31 @@ def fill(database: Database, waiting: int, finished: int) -> list[str]:
     return known
 
 
-def measure_growth(database: Database, folder: Path, rows: int) -> None:
-    blobs = BlobStore(folder / "growth")
-    known = fill(database, 1000, 0)
+def measure_growth(small: Database, large: Database, folder: Path, rows: int) -> None:
+    """The same questions to a database with 1 000 messages and to one with a long history."""
+    started = time.monotonic()
+    waiting = max(rows // 10, 1)
+    acts = [
+        questions(small, folder / "small", fill(small, 1000, 0)),
+        questions(large, folder / "large", fill(large, waiting, rows)),
+    ]
+    if large.shared:
+        for database in (small, large):
+            with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as tx:
+                tx.execute(sa.text("VACUUM ANALYZE"))
+    took = time.monotonic() - started
+    print(f"{waiting} waiting and {rows} finished messages made in {took:.0f} s")
+    for name, act in acts[0].items():
+        before, now_, ratio = in_turn(act, acts[1][name])
+        print(
+            f"  {name:20} {before:7.2f} ms at 1 000, {now_:7.2f} ms now, ratio {ratio:.2f}",
+            flush=True,
+        )
+
+
+def questions(database: Database, folder: Path, known: list[str]) -> dict[str, Callable[[], None]]:
+    """What is asked all day; `known` are ids of messages that are there."""
+    blobs = BlobStore(folder)
 
     def claim(limit: int) -> None:
         with database.write() as tx:
@@ -255,40 +286,29 @@ def measure_growth(database: Database, folder: Path, rows: int) -> None:
 
     def status() -> None:
         with database.read() as tx:
-            found = messages.find(tx, message.c.message_id == known[-1])
+            found = messages.find(tx, message_id=known[-1])
             assert found is not None
             messages.events(tx, found.row_id)
 
-    acts: dict[str, Callable[[], None]] = {
+    def needs_a_person() -> None:
+        with database.read() as tx:
+            overview.count(tx, Filter(attention=True))
+            overview.quarantined(tx)
+
+    def latest() -> None:
+        with database.read() as tx:
+            messages.select(tx, limit=100)
+
+    return {
         "claim 1": lambda: claim(1),
         "claim 10": lambda: claim(10),
         "accept": lambda: accept(database, blobs),
         "poll, something due": lambda: look_for(Task.SEND),
         "poll, nothing due": lambda: look_for(Task.DELIVER),
         "status by id": status,
-        "latest 100": lambda: _latest(database),
+        "latest 100": latest,
+        "what needs a person": needs_a_person,
     }
-    small = {name: p50(act) for name, act in acts.items()}
-    started = time.monotonic()
-    waiting = max(rows // 10, 1)
-    known += fill(database, waiting, rows)
-    if database.shared:
-        with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as tx:
-            tx.execute(sa.text("VACUUM ANALYZE"))
-    print(
-        f"{waiting} waiting and {rows} finished messages made in {time.monotonic() - started:.0f} s"
-    )
-    for name, act in acts.items():
-        large = p50(act)
-        print(
-            f"  {name:20} {small[name]:7.2f} ms at 1 000, {large:7.2f} ms now,"
-            f" ratio {large / small[name]:.2f}"
-        )
-
-
-def _latest(database: Database) -> None:
-    with database.read() as tx:
-        messages.select(tx, limit=100)
 
 
 def main() -> None:
@@ -321,13 +341,13 @@ def main() -> None:
             print(database.engine.dialect.name)
             measure_intake(database, folder, options.rounds)
             database.close()
-            if cluster is not None:
-                url = cluster.new_database()
-            else:
-                url = f"sqlite:///{folder / 'growth.db'}"
-            database = Database(url)
-            measure_growth(database, folder, options.rows)
-            database.close()
+            small, large = (
+                Database(cluster.new_database() if cluster else f"sqlite:///{folder / name}.db")
+                for name in ("small", "large")
+            )
+            measure_growth(small, large, folder, options.rows)
+            small.close()
+            large.close()
         finally:
             if cluster is not None:
                 cluster.stop()

@@ -6,7 +6,7 @@ checksum agrees, and by how much each gateway's peak memory (VmHWM) grew over id
 The limit in the same run is copying the same bytes between two files with a SHA-256,
 once for each of the six times that they are written to disk on the way.
 
-    python benchmarks/whole_way.py [MEGABYTES ...]      (default: 1 10 100)
+    python benchmarks/whole_way.py [MEGABYTES | 1GiB ...]      (default: 1 10 100)
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from gateway.simulators.archive import SimulatedArchive
 from gateway.simulators.network import Network, Organisation
 
 MEGABYTE = 1_000_000
+GIB = 1024**3
 TIMES_WRITTEN = 6
 BLOCK = 1 << 20
 
@@ -129,6 +130,8 @@ def main(sizes: list[int]) -> None:
     with tempfile.TemporaryDirectory(prefix="whole-way-") as name:
         folder = Path(name)
         with Network(folder / "network") as network:
+            for one in network.broker.resources.values():
+                one.max_size = 2 * GIB
             a = network.add_organisation("910077473", "Fjordvik kommune")
             b = network.add_organisation("910075918", "Skogland fylkeskommune")
             archive_a = SimulatedArchive(a.name, a.orgnr, dialect="p360")
@@ -159,7 +162,7 @@ def measure(
     print(f"{'MB':>6} {'seconds':>8} {'limit':>7} {'ratio':>6}  growth of A and B in MiB")
     for size in sizes:
         document = folder / "document.pdf"
-        checksum = make_document(document, size * MEGABYTE)
+        checksum = make_document(document, size)
         floor = limit(document, folder)
         seconds, arrived = whole_way(
             sender, receiver, [("document.pdf", "application/pdf", document)]
@@ -167,7 +170,7 @@ def measure(
         growth = [gateway.peak() - before for gateway, before in zip(gateways, idle, strict=True)]
         verdict = "" if arrived == [checksum] else "  CHECKSUM DIFFERS"
         print(
-            f"{size:6} {seconds:8.1f} {floor:7.1f} {floor / seconds:6.2f}  "
+            f"{size / MEGABYTE:6.0f} {seconds:8.1f} {floor:7.1f} {floor / seconds:6.2f}  "
             f"{growth[0]:.0f} {growth[1]:.0f}{verdict}",
             flush=True,
         )
@@ -194,4 +197,9 @@ def whole_way(
 
 
 if __name__ == "__main__":
-    main([int(one) for one in sys.argv[1:]] or [1, 10, 100])
+    main(
+        [
+            GIB if one == "1GiB" else int(one) * MEGABYTE
+            for one in sys.argv[1:] or ("1", "10", "100")
+        ]
+    )

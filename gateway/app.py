@@ -142,7 +142,14 @@ class Gateway:
 
 def _listener(app: WsgiApp, listen: Listen) -> Listener:
     try:
-        return Listener(app, listen.host, listen.port, max_body=listen.max_request_bytes)
+        return Listener(
+            app,
+            listen.host,
+            listen.port,
+            max_body=listen.max_request_bytes,
+            patience=listen.patience,
+            least_rate=listen.least_rate,
+        )
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise ConfigurationError(f"listen: {listen.host} port {listen.port}: {reason}") from error

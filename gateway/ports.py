@@ -27,6 +27,16 @@ class Spool(Protocol):
         """Delete committed content that nobody has claimed; repeating it is harmless."""
 
 
+class ContentStore(Protocol):
+    """Where messages keep their content: a spool for each."""
+
+    def bundle(self) -> Spool:
+        """A new spool for what belongs to one message."""
+
+    def release(self, contents: Iterable[Content], /) -> None:
+        """As `Spool.release`."""
+
+
 class SpoolWriter(Protocol):
     """One piece of content being written."""
 
@@ -34,7 +44,7 @@ class SpoolWriter(Protocol):
         """Append; raises `StorageFull` when the disk or quota is."""
 
     def commit(self) -> Content:
-        """Make what was written durable (fsync, name) and return it."""
+        """What was written, complete. When it is durable is for the spool to say."""
 
     def discard(self) -> None:
         """Forget it; harmless after `commit` was not reached, and when repeated."""

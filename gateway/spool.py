@@ -36,12 +36,16 @@ class FileContent:
 class FolderSpool:
     """Keeps every piece of content as one file in `folder`, which it makes.
 
-    Names are random; a file without the suffix ``.part`` is complete.
+    What is committed is durable. Names are random; a file without the suffix ``.part`` is complete.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
+
+    def bundle(self) -> FolderSpool:
+        """Itself: there is one file for each piece."""
+        return self
 
     def create(self) -> _FileWriter:
         return _FileWriter(self.folder / uuid.uuid4().hex)

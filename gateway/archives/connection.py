@@ -38,13 +38,20 @@ def archive_tls(settings: ArchiveSettings) -> ssl.SSLContext:
         raise ConfigurationError(f"archive ca_file {settings.ca_file}: {error}") from error
 
 
-def archive_client(settings: ArchiveSettings, tls: ssl.SSLContext) -> httpx.Client:
-    """A client of one connection; the caller closes it."""
+def archive_client(
+    settings: ArchiveSettings, tls: ssl.SSLContext, *, kept_alive: int = 1
+) -> httpx.Client:
+    """A client of one connection, or with `kept_alive` 0 of a new one for every request.
+
+    The caller closes it.
+    """
     return httpx.Client(
         verify=tls,
         proxy=settings.proxy,
         timeout=httpx.Timeout(settings.timeout, connect=settings.connect_timeout),
-        limits=httpx.Limits(max_connections=1, max_keepalive_connections=1),
+        limits=httpx.Limits(
+            max_connections=kept_alive or None, max_keepalive_connections=kept_alive
+        ),
         headers={"Accept": "text/xml", "Accept-Encoding": "identity"},
         trust_env=False,
     )

@@ -52,6 +52,7 @@ class SoapArchive:
         self._url = archive_url(settings)
         self._description = ServiceDescription()
         self._tls = archive_tls(settings)
+        self._client = archive_client(settings, self._tls, kept_alive=0)
         action = settings.soap_action
         self._headers = {
             "Content-Type": "text/xml; charset=utf-8",
@@ -96,31 +97,23 @@ class SoapArchive:
         """The answer, read whole. Sent again once when the connection lost its login."""
         settings = self._settings
         connection_auth = ConnectionAuth.of(settings)
+        if connection_auth is None:
+            return self._send(self._client, _Body(head, text, tail))
         with archive_client(settings, self._tls) as client:
-            for last in (False, True):
-                if connection_auth is not None:
-                    self._authenticate(client, connection_auth)
-                body = _Body(head, text, tail)
-                request = client.build_request(
-                    "POST",
-                    self._url,
-                    content=body,
-                    headers={**self._headers, "Content-Length": str(body.size)},
-                )
-                response = self._send(client, request, body, basic_auth(settings))
-                if response.status_code != 401 or connection_auth is None or last:
-                    return response
-        raise AssertionError("unreachable")
+            self._authenticate(client, connection_auth)
+            response = self._send(client, _Body(head, text, tail))
+            if response.status_code == 401:
+                self._authenticate(client, connection_auth)
+                response = self._send(client, _Body(head, text, tail))
+            return response
 
-    def _send(
-        self,
-        client: httpx.Client,
-        request: httpx.Request,
-        body: _Body,
-        auth: httpx.Auth | None,
-    ) -> httpx.Response:
+    def _send(self, client: httpx.Client, body: _Body) -> httpx.Response:
+        length = str(body.size)
+        request = client.build_request(
+            "POST", self._url, content=body, headers={**self._headers, "Content-Length": length}
+        )
         try:
-            response = client.send(request, auth=auth, stream=True)
+            response = client.send(request, auth=basic_auth(self._settings), stream=True)
             try:
                 return _read(response, self._settings.timeout)
             finally:

@@ -35,7 +35,7 @@ from gateway.package import (
 from gateway.package.sbd import ADMINISTRASJON
 from gateway.revocation import Revocation, over_http
 from gateway.signers import Signers
-from gateway.store.blobs import BlobStore
+from gateway.spool import FolderSpool
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _package = click.argument("package", metavar="FILE", type=_FILE)
@@ -92,7 +92,7 @@ def build(
                 built = build_package(
                     file,
                     sbd,
-                    _as_documents(documents, BlobStore(Path(folder))),
+                    _as_documents(documents, FolderSpool(Path(folder))),
                     signer=signer,
                     receiver_certificate=read_certificates(receiver_certificate)[0],
                 )
@@ -221,11 +221,11 @@ def _opened(
         identities = [load_keystore(path, password) for path in paths]
     with tempfile.TemporaryDirectory() as folder, package.open("rb") as source:
         yield open_package(
-            source, identities=identities, spool=BlobStore(Path(folder)), allow_icd_9908=True
+            source, identities=identities, spool=FolderSpool(Path(folder)), allow_icd_9908=True
         )
 
 
-def _as_documents(paths: Iterable[Path], store: BlobStore) -> list[Document]:
+def _as_documents(paths: Iterable[Path], store: FolderSpool) -> list[Document]:
     documents = []
     for path in paths:
         writer = store.create()

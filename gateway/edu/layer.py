@@ -61,9 +61,10 @@ class Layer:
         set_deferral = getattr(parser, "SetReparseDeferralEnabled", None)
         if set_deferral is not None:
             set_deferral(False)
-        self._parser = parser
+        self._parser: expat.XMLParserType | None = parser
 
     def feed(self, data: bytes) -> None:
+        assert self._parser is not None, "fed after close or abort"
         self._fed += len(data)
         self._parser.Parse(data, False)
         # expat has to hold a whole tag, comment or instruction; this lag shows it.
@@ -71,12 +72,19 @@ class Layer:
             raise RequestRefused("TokenTooLong", "a tag, comment or name is longer than allowed")
 
     def close(self) -> None:
+        """The XML is complete; what is missing shows now."""
+        assert self._parser is not None, "closed after close or abort"
         self._parser.Parse(b"", True)
+        self.abort()
+
+    def abort(self) -> None:
+        """Let go of the parser: it and we hold each other, and its buffers are big."""
+        self._parser = None
 
     @property
     def caught_up(self) -> bool:
         """Whether every byte fed has been reported, with no tag or reference open."""
-        return self._parser.CurrentByteIndex == self._fed
+        return self._parser is not None and self._parser.CurrentByteIndex == self._fed
 
     def _declare(self, prefix: str | None, uri: str | None) -> None:
         self._declared[prefix] = uri or ""

@@ -116,6 +116,8 @@ class RequestReader:
 
     def abort(self) -> None:
         """Forget the request and its documents; harmless when repeated."""
+        if self._layer is not None:
+            self._layer.abort()
         self._envelope.abort()
 
     def _feed(self, data: bytes) -> None:
@@ -348,11 +350,13 @@ class _PayloadReader:
         return finish(self._builder, nested=self._nested)
 
     def abort(self) -> None:
+        if self._inner is not None:
+            self._inner.abort()
         self._builder.abort()
 
     def _break(self, problem: str) -> None:
         self._problem = problem
-        self._builder.abort()
+        self.abort()
 
 
 def _version(tag: str) -> str:

@@ -96,7 +96,7 @@ class Inbound:
                     opened = open_package(
                         file,
                         identities=context.identities,
-                        spool=context.blobs,
+                        spool=context.blobs.bundle(),
                     )
                     warnings = self._vet(offer, opened)
                 except PackageError as error:
@@ -174,8 +174,13 @@ class Inbound:
             content_hash=_content_hash(opened),
             duplicate_key=_key(sbd),
         )
+        if kind is Kind.LETTER and self._context.is_over(sbd.expires):
+            told = ExpiredOnArrival()
+            begins = (Fact.EXPIRED, told.text, told.receipt)
+        else:
+            begins = (Fact.ARRIVED, None, None)
         try:
-            letter = messages.add(entry.tx, new)
+            letter = entry.begin(new, *begins)
         except Duplicate:
             self._repeat_status(entry, new)
             for one in opened.documents:  # the first time's are kept, these are not needed
@@ -189,11 +194,6 @@ class Inbound:
         if said is not None:
             content = self._business_message(said, "melding" if sbd.avtalt is None else "avtalt")
             messages.add_documents(entry.tx, letter.row_id, [content], Role.BUSINESS)
-        if kind is Kind.LETTER and self._context.is_over(sbd.expires):
-            told = ExpiredOnArrival()
-            entry.record(letter, Fact.EXPIRED, told.text, told.receipt)
-        else:
-            entry.record(letter, Fact.ARRIVED)
 
     def _business_message(self, said: Mapping[str, Any], name: str) -> Document:
         """What lies outside the files of a message, for whoever picks it up."""
@@ -203,6 +203,7 @@ class Inbound:
             content = writer.commit()
         finally:
             writer.discard()
+        self._context.blobs.keep([content])
         return Document(f"{name}.json", "application/json", content)
 
     def _receipt(self, entry: Entry, offer: Offer, sbd: Sbd) -> None:

@@ -10,6 +10,7 @@ import copy
 import hashlib
 import logging
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
 from lxml import etree
@@ -48,7 +49,6 @@ from gateway.model import (
 from gateway.store import jobs, messages
 from gateway.store.jobs import Task
 from gateway.store.messages import Duplicate, Kind, Message, Role
-from gateway.store.tables import message as messages_table
 from gateway.translate import Facts, to_arkivmelding
 
 log = logging.getLogger(__name__)
@@ -57,6 +57,9 @@ audit = logging.getLogger("gateway.audit")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _ELEVEN_DIGITS = re.compile(r"\d{11}")
 _DIALOGUE_SECONDS = 5.0
+
+
+_LETTERS_OUT = {"direction": Direction.OUTGOING, "kind": Kind.LETTER}
 
 
 class Intake:
@@ -204,7 +207,8 @@ class Intake:
         size = sum(one.content.size for one in translated.documents)
         if size > self._policy.max_letter_bytes:
             raise TooLarge(f"{size} bytes of documents, {self._policy.max_letter_bytes} allowed")
-        metadata = self._write_metadata(translated.xml)
+        contents = [one.content for one in translated.documents]
+        contents.append(metadata := self._write_metadata(translated.xml, contents))
         sender = envelope.sender or Party(None)
         notes = ()
         if sender.orgnr and sender.orgnr != ours.orgnr:  # P5, P5b
@@ -233,20 +237,18 @@ class Intake:
             created=now,
             expires=now + self._policy.time_to_live,
         )
-        contents: list[Content] = [metadata, *(one.content for one in translated.documents)]
         # Kept before the commit: if its outcome is unclear, the sweep at the next start
         # decides, and never a row without its file.
         self._context.blobs.keep(contents)
         try:
             with self._ledger.entry() as entry:
                 ids = self._ids(entry.tx, archive_id, ours.orgnr)
-                stored = messages.add(
-                    entry.tx, replace(letter, message_id=ids[0], conversation_id=ids[1])
+                stored = entry.begin(
+                    replace(letter, message_id=ids[0], conversation_id=ids[1]), Fact.ACCEPTED
                 )
                 main = Document("arkivmelding.xml", "text/xml", metadata)
                 messages.add_documents(entry.tx, stored.row_id, [main], Role.METADATA)
                 messages.add_documents(entry.tx, stored.row_id, translated.documents)
-                entry.record(stored, Fact.ACCEPTED)
         except Duplicate as duplicate:  # the same request arrived twice at the same time
             known = self._known(str(duplicate))
             assert known is not None
@@ -255,31 +257,26 @@ class Intake:
 
     def _known(self, key: str) -> Message | None:
         with self._context.database.read() as tx:
-            return messages.find(tx, messages_table.c.duplicate_key == key)
+            return messages.find(tx, duplicate_key=key)
 
     def _ids(self, tx: Connection, archive_id: str | None, sender: str) -> tuple[str, str]:
         """Message id and conversation id (design, decision 7; bestedu-soap 3.7)."""
         new = self._context.new_id()
         if archive_id is None:
             return new, new
-        columns = messages_table.c
-        letters = (columns.direction == Direction.OUTGOING, columns.kind == Kind.LETTER)
         sibling = messages.find(
-            tx,
-            *letters,
-            columns.archive_conversation_id == archive_id,
-            columns.sender == sender,
+            tx, **_LETTERS_OUT, archive_conversation_id=archive_id, sender=sender
         )
         if sibling is not None:
             return new, sibling.conversation_id
         if not _UUID.fullmatch(archive_id):
             return new, new  # M2
         ours = archive_id.lower()
-        taken = messages.find(tx, *letters, columns.message_id == ours)
+        taken = messages.find(tx, **_LETTERS_OUT, message_id=ours)
         return (ours, ours) if taken is None else (new, new)
 
-    def _write_metadata(self, xml: bytes) -> Content:
-        writer = self._context.blobs.create()
+    def _write_metadata(self, xml: bytes, beside: Sequence[Content]) -> Content:
+        writer = self._context.blobs.create(beside)
         try:
             writer.write(xml)
             return writer.commit()
@@ -305,7 +302,7 @@ class Intake:
                 letter = self._unknown_letter(archive_id, receiver, answering)  # A5, A6
             else:  # an attempt whose answer was lost need not be made again
                 messages.lock(entry.tx, letter.row_id)
-                jobs.wake(entry.tx, letter.row_id, Task.DELIVER, entry.now)
+                entry.hurry(letter, Task.DELIVER)
                 jobs.cancel(entry.tx, letter.row_id, Task.RECEIPT)
                 earlier = entry.answered(letter)
                 if earlier is not None:  # the sender gets one answer (design, decision 8)
@@ -326,14 +323,14 @@ class Intake:
         self, tx: Connection, archive_id: str, sender: str, receiver: str | None
     ) -> Message | None:
         """The letter from `sender` that a receipt is for; to `receiver` when that is known."""
-        columns = messages_table.c
+        known = {} if receiver is None else {"receiver": receiver}
         return messages.find(
             tx,
-            columns.direction == Direction.INCOMING,
-            columns.kind == Kind.LETTER,
-            columns.archive_conversation_id == _canonical(archive_id),
-            columns.sender == sender,
-            *(() if receiver is None else (columns.receiver == receiver,)),
+            direction=Direction.INCOMING,
+            kind=Kind.LETTER,
+            archive_conversation_id=_canonical(archive_id),
+            sender=sender,
+            **known,
         )
 
     def _unknown_letter(self, archive_id: str, sender: str, receiver: str) -> Message:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -18,7 +18,7 @@ from sqlalchemy.engine import Connection
 
 from gateway.engine.context import Books
 from gateway.engine.masking import masked
-from gateway.lifecycle import Action, Fact, Sort, derived_state, since_retry, step
+from gateway.lifecycle import Action, Fact, Sort, Step, derived_state, since_retry, step
 from gateway.model import OK, AppReceipt, Direction, Event, ReceiptType, Status, StatusMessage
 from gateway.store import jobs, messages
 from gateway.store.jobs import Task
@@ -46,27 +46,35 @@ _SORTS = {
 
 
 class News:
-    """Wakes those who have nothing to do when something was written."""
+    """Wakes somebody who has nothing to do when there is something for him."""
 
     def __init__(self) -> None:
-        self._condition = threading.Condition()
-        self._edition = 0
+        lock = threading.Lock()
+        self._waiting = {task: threading.Condition(lock) for task in Task}
+        self._editions = dict.fromkeys(Task, 0)
 
-    def publish(self) -> None:
-        """Something was written."""
-        with self._condition:
-            self._edition += 1
-            self._condition.notify_all()
+    def publish(self, tasks: Iterable[Task]) -> None:
+        """For each of these there is one more job to be done now."""
+        for task in tasks:
+            with self._waiting[task]:
+                self._editions[task] += 1
+                self._waiting[task].notify()
 
-    @property
-    def edition(self) -> int:
-        """Grows with every `publish`; note it before looking for work."""
-        return self._edition
+    def wake_all(self) -> None:
+        """Let everybody look up, whether there is something to do or not."""
+        for task in Task:
+            with self._waiting[task]:
+                self._editions[task] += 1
+                self._waiting[task].notify_all()
 
-    def wait(self, edition: int, seconds: float) -> None:
+    def edition(self, task: Task) -> int:
+        """Grows with every job of `task`; note it before looking for work."""
+        return self._editions[task]
+
+    def wait(self, task: Task, edition: int, seconds: float) -> None:
         """Return when there is something newer than `edition`, or after `seconds`."""
-        with self._condition:
-            self._condition.wait_for(lambda: self._edition > edition, seconds)
+        with self._waiting[task]:
+            self._waiting[task].wait_for(lambda: self._editions[task] > edition, seconds)
 
 
 class Ledger:
@@ -82,7 +90,7 @@ class Ledger:
         with self.context.database.write() as tx:
             entry = Entry(self.context, tx, self.context.now())
             yield entry
-        self.news.publish()
+        self.news.publish(entry.due)
         for message, event in entry.happened:
             log.info(
                 "%s %s message_id=%s conversation_id=%s sender=%s receiver=%s",
@@ -105,6 +113,32 @@ class Entry:
         self.tx = tx
         self.now = now
         self.happened: list[tuple[Message, Event]] = []
+        self.due: list[Task] = []
+        """What there is to do as soon as this is durable."""
+
+    def begin(
+        self,
+        new: Message,
+        fact: Fact,
+        description: str | None = None,
+        answer: AppReceipt | None = None,
+    ) -> Message:
+        """Store a message with the fact that it begins with, as `record` does.
+
+        The message with its id. Raises `messages.Duplicate`; the entry lives on.
+        """
+        consequence = step(_SORTS[new.kind, new.direction], fact)
+        status = consequence.status
+        if status is None:
+            stored = messages.add(self.tx, new)
+        else:
+            state = derived_state([status])
+            stored = messages.add(self.tx, replace(new, state=state, updated=self.now))
+            event = Event(self.now, status, description)
+            messages.begin_timeline(self.tx, stored.row_id, event)
+            self.happened.append((stored, event))
+        self._follow(consequence, stored, fact, description, answer)
+        return stored
 
     def record(
         self,
@@ -125,6 +159,16 @@ class Entry:
             known = [one.status for one in messages.events(self.tx, message.row_id)]
             messages.change(self.tx, message.row_id, state=derived_state(since_retry(known)))
             self.happened.append((message, event))
+        self._follow(consequence, message, fact, description, answer)
+
+    def _follow(
+        self,
+        consequence: Step,
+        message: Message,
+        fact: Fact,
+        description: str | None,
+        answer: AppReceipt | None,
+    ) -> None:
         for action in consequence.actions:
             self._carry_out(action, message, description, answer)
         if (
@@ -145,9 +189,9 @@ class Entry:
     ) -> None:
         match action:
             case Action.SEND:
-                jobs.add(self.tx, message.row_id, Task.SEND, self.now)
+                self._ask_for(Task.SEND, message)
             case Action.DELIVER:
-                jobs.add(self.tx, message.row_id, Task.DELIVER, self.now)
+                self._ask_for(Task.DELIVER, message)
             case Action.WATCH_DEADLINE:
                 if message.expires is not None:
                     due = message.expires + self.context.policy.deadline_grace
@@ -179,6 +223,15 @@ class Entry:
         if self.answered(letter) is None:
             messages.keep_answer(self.tx, letter.row_id, answer or OK)
             jobs.add(self.tx, letter.row_id, Task.RECEIPT, self.now + policy.receipt_wait)
+
+    def _ask_for(self, task: Task, message: Message) -> None:
+        jobs.add(self.tx, message.row_id, task, self.now)
+        self.due.append(task)
+
+    def hurry(self, message: Message, task: Task) -> None:
+        """Let what waits for its next attempt be tried now."""
+        jobs.wake(self.tx, message.row_id, task, self.now)
+        self.due.append(task)
 
     def answered(self, letter: Message) -> AppReceipt | None:
         """The receipt that this letter has got, from its receiver or from us."""
@@ -226,7 +279,7 @@ class Entry:
         )
 
     def _store_and_send(self, new: Message) -> None:
-        self.record(messages.add(self.tx, new), Fact.ACCEPTED)
+        self.begin(new, Fact.ACCEPTED)
 
     def _reply(self, original: Message, **columns: object) -> Message:
         """A message back to the sender of `original` (altinn-transport 4.3, R2-R4)."""
@@ -254,8 +307,7 @@ class Entry:
 
     def _tell_archive(self, letter: Message, receipt: AppReceipt) -> None:
         """As if the receiver had sent it: parties swapped, the archive's own id."""
-        notice = messages.add(
-            self.tx,
+        self.begin(
             Message(
                 direction=Direction.INCOMING,
                 kind=Kind.NOTICE,
@@ -270,8 +322,8 @@ class Entry:
                 related_to=letter.message_id,
                 receipt=receipt,
             ),
+            Fact.ACCEPTED,
         )
-        self.record(notice, Fact.ACCEPTED)
 
 
 def _status_process(original: Message) -> str | None:

@@ -212,6 +212,7 @@ class Operations:
                 if job.waits_for is not None:
                     circuits.try_now(entry.tx, job.waits_for, entry.now)
                 _set(entry.tx, jobs_table, job.id, due=entry.now)
+            entry.due.append(Task(job.task))
 
     def _begin_anew(self, entry: Entry, message: Message, who: str, force: bool) -> None:
         """Make a message that was given up ready for another attempt."""
@@ -371,7 +372,7 @@ class Operations:
         return stored
 
     def _keep(self, pieces: Iterable[bytes], kept: list[Content]) -> Blob:
-        writer = self._books.blobs.create()
+        writer = self._books.blobs.create(beside=kept)
         try:
             for piece in pieces:
                 writer.write(piece)

@@ -102,7 +102,7 @@ class Workers:
     def stop(self, timeout: float = 60.0) -> bool:
         """Let running jobs end; False when some needed longer than `timeout` seconds."""
         self._stopping.set()
-        self._ledger.news.publish()
+        self._ledger.news.wake_all()
         deadline = time.monotonic() + timeout
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
@@ -111,7 +111,7 @@ class Workers:
 
     def _work(self, task: Task, act: Callable[[Job], None]) -> None:
         while not self._stopping.is_set():
-            edition = self._ledger.news.edition
+            edition = self._ledger.news.edition(task)
             claimed: list[Job] = []
             try:
                 claimed = self._claim(task)
@@ -121,7 +121,7 @@ class Workers:
             for job in claimed:
                 self._run(job, act)
             if not claimed:
-                self._ledger.news.wait(edition, _IDLE_SECONDS)
+                self._ledger.news.wait(task, edition, _IDLE_SECONDS)
 
     def _run(self, job: Job, act: Callable[[Job], None]) -> None:
         try:

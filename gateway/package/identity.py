@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 
 from asn1crypto import x509 as asn1_x509
 from cryptography import x509
@@ -51,6 +52,7 @@ def certificate_orgnr(certificate: x509.Certificate) -> str | None:
     return None
 
 
+@lru_cache(maxsize=256)  # the same few certificates are in every package
 def issuer_der(certificate: x509.Certificate) -> bytes:
     """The issuer's name byte for byte as in `certificate`, since names are compared so."""
     loaded = asn1_x509.Certificate.load(certificate.public_bytes(Encoding.DER))

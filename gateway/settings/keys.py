@@ -66,6 +66,18 @@ class Listen:
     username: str | None = key(None, "HTTP Basic on the SOAP endpoint", unset="no password asked")
     password: str | None = key(None, "HTTP Basic on the SOAP endpoint", secret=True)
     max_request_bytes: int = key(2 * GIB, "largest request body", unit="bytes", least=1024)
+    patience: float = key(
+        30.0,
+        "how long the headers of a request may take; so long its body's speed does not count",
+        unit="seconds",
+        least=1,
+        most=3600,
+    )
+    least_rate: int = key(
+        1024,
+        "bytes a second, on average; a body that comes more slowly is answered 408",
+        least=1,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from waitress.server import BaseWSGIServer, create_server
 from waitress.task import ThreadedTaskDispatcher
 
 from gateway.soap.server import PATH
+from gateway.soap.slow_senders import SlowSenders
 
 # More requests than threads is an ordinary Monday, not a warning per request.
 logging.getLogger("waitress.queue").setLevel(logging.ERROR)
@@ -34,7 +35,8 @@ class Listener:
 
     Waitress has the whole body before a worker thread is involved, so slow uploads
     delay nobody; bodies above 512 KiB lie in a temporary file meanwhile. Above
-    `max_body` bytes it answers 413. With port 0 the system chooses; see `port`.
+    `max_body` bytes it answers 413. `patience` and `least_rate` are for `SlowSenders`.
+    With port 0 the system chooses; see `port`.
     """
 
     def __init__(
@@ -47,6 +49,8 @@ class Listener:
         max_body: int = 3 * 1024**3,
         connections: int = 200,
         idle_timeout: int = 300,
+        patience: float = 30.0,
+        least_rate: int = 1024,
     ) -> None:
         self._map: dict[int, Any] = {}
         self._dispatcher = ThreadedTaskDispatcher()
@@ -65,6 +69,7 @@ class Listener:
             ident=None,
             clear_untrusted_proxy_headers=True,
         )
+        self._slow_senders = SlowSenders(patience, least_rate)
         self._thread = threading.Thread(target=self._serve, name="http", daemon=True)
         self._closing = threading.Event()
 
@@ -103,10 +108,17 @@ class Listener:
             wasyncore.close_all(self._map)
 
     def _has_output(self) -> bool:
-        channels = [part for part in list(self._map.values()) if isinstance(part, HTTPChannel)]
-        return any(channel.total_outbufs_len for channel in channels)
+        return any(channel.total_outbufs_len for channel in self._channels())
+
+    def _channels(self) -> list[HTTPChannel]:
+        return [part for part in list(self._map.values()) if isinstance(part, HTTPChannel)]
 
     def _serve(self) -> None:
+        looked = time.monotonic()
         while self._map and not self._closing.is_set():
             wasyncore.loop(timeout=_TICK, use_poll=True, map=self._map, count=1)
+            now = time.monotonic()
+            if now - looked >= _TICK:
+                self._slow_senders.look(self._channels(), now)
+                looked = now
         wasyncore.close_all(self._map, ignore_all=True)

@@ -15,6 +15,7 @@ from gateway.soap import compat
 compat.install()
 
 from lxml import etree  # noqa: E402
+from spyne import const  # noqa: E402
 from spyne.model.fault import Fault  # noqa: E402
 from spyne.protocol.soap import Soap11, Soap12  # noqa: E402
 
@@ -22,7 +23,7 @@ from gateway.edu.layer import local_name  # noqa: E402
 from gateway.edu.limits import Limits  # noqa: E402
 from gateway.edu.reader import SOAP_11, SOAP_12, RequestReader  # noqa: E402
 from gateway.errors import RequestRefused  # noqa: E402
-from gateway.ports import Spool  # noqa: E402
+from gateway.ports import ContentStore  # noqa: E402
 from gateway.soap.body import body_chunks, stated_charset  # noqa: E402
 from gateway.soap.exchange import UNKNOWN_OPERATION, CallFailed, Exchange  # noqa: E402
 
@@ -39,6 +40,10 @@ _NEXT_ROLES = (
 )
 
 
+# spyne collects garbage itself once a second, 40 ms during which nobody is answered.
+const.MIN_GC_INTERVAL = float("inf")
+
+
 def as_fault(failed: CallFailed) -> Fault:
     """spyne's exception for it."""
     fault = Fault(failed.fault_code, failed.text)
@@ -49,9 +54,9 @@ def as_fault(failed: CallFailed) -> Fault:
 class StreamedSoapIn(Soap11):
     """Reads SOAP 1.1 and 1.2 through `RequestReader`; answers in the same version."""
 
-    def __init__(self, spool: Spool, limits: Limits) -> None:
+    def __init__(self, store: ContentStore, limits: Limits) -> None:
         super().__init__(validator=None, parse_xsi_type=False)
-        self._spool = spool
+        self._store = store
         self._limits = limits
         self.outputs: dict[str, Soap11] = {}
         """Out protocols by SOAP version; filled when the application stands."""
@@ -71,7 +76,7 @@ class StreamedSoapIn(Soap11):
                     f"send text/xml or application/soap+xml, not {media_type[:80]}",
                     HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
                 )
-            reader = RequestReader(self._spool, self._limits, stated_charset(parameters))
+            reader = RequestReader(self._store.bundle(), self._limits, stated_charset(parameters))
             request = exchange.read(reader, lambda: body_chunks(environ, self._limits))
             if request.soap_version == "1.2" and media_type == "text/xml":
                 raise exchange.fail(

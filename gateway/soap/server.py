@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from gateway.edu.limits import Limits
-from gateway.ports import Spool
+from gateway.ports import ContentStore
 from gateway.soap.description import Description
 from gateway.soap.exchange import Exchange, Intake
 from gateway.soap.protocol import EXCHANGE
@@ -36,7 +36,7 @@ WsgiApp = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
 
 def create_app(
     intake: Intake,
-    spool: Spool,
+    store: ContentStore,
     *,
     limits: Limits | None = None,
     public_url: str | None = None,
@@ -53,26 +53,26 @@ def create_app(
     """
     own_paths = {f"{PATH}/{orgnr}": orgnr for orgnr in organisations}
     description = Description(public_url)
-    return _Endpoint(intake, spool, limits or Limits(), description, basic_auth, own_paths)
+    return _Endpoint(intake, store, limits or Limits(), description, basic_auth, own_paths)
 
 
 class _Endpoint:
     def __init__(
         self,
         intake: Intake,
-        spool: Spool,
+        store: ContentStore,
         limits: Limits,
         description: Description,
         basic_auth: tuple[str, str] | None,
         own_paths: Mapping[str, str],
     ) -> None:
         self._own_paths = own_paths
-        self._spool = spool
+        self._store = store
         self._description = description
         self._credentials = (
             f"{basic_auth[0]}:{basic_auth[1]}".encode() if basic_auth is not None else None
         )
-        self._soap = create_wsgi(intake, spool, limits)
+        self._soap = create_wsgi(intake, store, limits)
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
@@ -109,7 +109,7 @@ class _Endpoint:
             return [b"".join(self._soap(environ, start_response))]
         finally:
             if exchange.request is not None:
-                self._spool.release(exchange.request.contents)
+                self._store.release(exchange.request.contents)
 
     def _is_allowed(self, environ: dict[str, Any]) -> bool:
         if self._credentials is None:

@@ -15,7 +15,7 @@ from spyne.server.wsgi import WsgiApplication  # noqa: E402
 
 from gateway.edu.limits import Limits  # noqa: E402
 from gateway.model import EXCHANGE_NAMESPACE, AppReceipt  # noqa: E402
-from gateway.ports import Spool  # noqa: E402
+from gateway.ports import ContentStore  # noqa: E402
 from gateway.soap.exchange import CallFailed, Exchange, Intake  # noqa: E402
 from gateway.soap.protocol import Soap11Out, Soap12Out, StreamedSoapIn, as_fault  # noqa: E402
 
@@ -113,9 +113,9 @@ def create_service(intake: Intake) -> type[ServiceBase]:
     return NoarkExchange
 
 
-def create_wsgi(intake: Intake, spool: Spool, limits: Limits) -> WsgiApplication:
+def create_wsgi(intake: Intake, store: ContentStore, limits: Limits) -> WsgiApplication:
     """spyne's WSGI application; POST only, with an `Exchange` in its environment."""
-    reading = StreamedSoapIn(spool, limits)
+    reading = StreamedSoapIn(store, limits)
     soap_11, soap_12 = Soap11Out(), Soap12Out()
     reading.outputs = {"1.1": soap_11, "1.2": soap_12}
     application = Application(

@@ -5,9 +5,10 @@
     blobs/incoming/<key>      being written; old leftovers are swept
     blobs/<k>/<key>           complete and synced
 
-A key is 32 random hex digits, never anything that a sender chose; it ends in ``.gcm``
-when the file is sealed (`gateway.store.sealing`). Packages are not: their documents are
-encrypted for the receiver already.
+A file holds the pieces of one message, one after another, so that a letter costs two
+syncs however many documents it has. A key is 32 random hex digits, never anything that a
+sender chose; it ends in ``.gcm`` when the file is sealed (`gateway.store.sealing`).
+Packages are not: their documents are encrypted for the receiver already.
 """
 
 from __future__ import annotations
@@ -15,48 +16,92 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import io
 import os
 import secrets
 import tempfile
-import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
+from weakref import WeakValueDictionary
 
 from gateway.errors import ConfigurationError, StorageFull
 from gateway.store.sealing import SealedWriter, Sealer
 
 _SEALED = ".gcm"
 _SLICE = 1000
+_BUFFER = 64 * 1024
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """A `gateway.model.Content` in a file of the blob store."""
+    """A `gateway.model.Content`: one piece of a file of the blob store."""
 
     key: str
     size: int
     sha256: str
     path: Path
+    start: int = 0
     sealer: Sealer | None = field(default=None, repr=False, compare=False)
+    bundle: Bundle | None = field(default=None, repr=False, compare=False)
+    """Where it was written; None when it was found through a row."""
 
     def open(self) -> BinaryIO:
         """Raises `ConfigurationError` when it is sealed and no key is configured."""
+        whole: BinaryIO
         if not self.key.endswith(_SEALED):
-            return self.path.open("rb")
-        if self.sealer is None:
+            whole = self.path.open("rb", buffering=0)
+        elif self.sealer is None:
             raise ConfigurationError("a document is sealed, and database.document_key is missing")
-        return self.sealer.open(self.path)
+        else:
+            whole = self.sealer.open(self.path)
+        return io.BufferedReader(_Piece(whole, self.start, self.size), _BUFFER)
+
+
+class _Piece(io.RawIOBase):
+    """A part of a file as a file of its own."""
+
+    def __init__(self, whole: BinaryIO, start: int, size: int) -> None:
+        self._whole = whole
+        self._start = start
+        self._size = size
+        self._position = 0
+        whole.seek(start)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
+        self._position = max(0, base + offset)
+        self._whole.seek(self._start + self._position)
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def readinto(self, target: memoryview, /) -> int:  # type: ignore[override]
+        left = max(0, self._size - self._position)
+        count = self._whole.readinto(memoryview(target)[:left])  # type: ignore[attr-defined]
+        self._position += count
+        return int(count)
+
+    def close(self) -> None:
+        self._whole.close()
+        super().close()
 
 
 class BlobStore:
-    """The blobs of one gateway; also its `gateway.ports.Spool`.
+    """The blobs of one gateway: its `gateway.ports.ContentStore`.
 
     What nobody keeps is released: the SOAP side writes documents before anybody knows
-    whether the letter is accepted. `keep` says that rows refer to them. With a `sealer`
-    new documents are encrypted; those from before stay as they are.
+    whether the letter is accepted. `keep` makes them durable and says that rows refer to
+    them. With a `sealer` new documents are encrypted; those from before stay as they are.
     """
 
     def __init__(self, folder: Path, sealer: Sealer | None = None) -> None:
@@ -64,15 +109,20 @@ class BlobStore:
         self._sealer = sealer
         self._incoming = folder / "incoming"
         self._incoming.mkdir(parents=True, exist_ok=True)
-        self._undecided: set[str] = set()
-        self._lock = threading.Lock()
+        self._coming: WeakValueDictionary[str, Bundle] = WeakValueDictionary()
 
-    def create(self) -> BlobWriter:
-        """A new piece of content."""
+    def bundle(self) -> Bundle:
+        """A new file for the pieces of one message."""
         key = secrets.token_hex(16) + (_SEALED if self._sealer else "")
-        with self._lock:
-            self._undecided.add(key)
-        return BlobWriter(self.content(key, 0, ""), self._incoming / key)
+        bundle = self._coming[key] = Bundle(self.content(key, 0, ""), self._incoming / key)
+        return bundle
+
+    def create(self, beside: Iterable[object] = ()) -> BlobWriter:
+        """A new piece of content, in the file of `beside` when that is still being written."""
+        for one in beside:
+            if isinstance(one, Blob) and one.bundle is not None and one.bundle.is_open:
+                return one.bundle.create()
+        return self.bundle().create()
 
     def scratch(self) -> Path:
         """The path of a file yet to be made, on the same volume; for `adopt`."""
@@ -90,25 +140,22 @@ class BlobStore:
         _name(scratch, target)
         return Blob(scratch.name, size, sha256, target)
 
-    def content(self, key: str, size: int, sha256: str) -> Blob:
+    def content(self, key: str, size: int, sha256: str, start: int = 0) -> Blob:
         """The blob that a row names; whether it exists shows when it is opened."""
-        return Blob(key, size, sha256, self.folder / key[:2] / key, self._sealer)
+        return Blob(key, size, sha256, self.folder / key[:2] / key, start, self._sealer)
 
     def keep(self, contents: Iterable[object]) -> None:
-        """Say, before committing, that rows will refer to these."""
-        with self._lock:
-            self._undecided.difference_update(one.key for one in contents if isinstance(one, Blob))
+        """Make these durable, before rows that refer to them are committed.
+
+        Raises `StorageFull` when the disk is. Before it they cannot be opened.
+        """
+        for bundle in _bundles(contents):
+            bundle.keep()
 
     def release(self, contents: Iterable[object]) -> None:
         """Delete those that nobody kept. Repeating is harmless."""
-        for one in contents:
-            if not isinstance(one, Blob):
-                continue
-            with self._lock:
-                undecided = one.key in self._undecided
-                self._undecided.discard(one.key)
-            if undecided:
-                one.path.unlink(missing_ok=True)
+        for bundle in _bundles(contents):
+            bundle.discard()
 
     def discard(self, content: object) -> None:
         """Delete a blob that was kept before it turned out that nothing refers to it."""
@@ -139,9 +186,9 @@ class BlobStore:
         return removed
 
     def _sweep(self, path: Path, before: float) -> bool:
-        with self._lock:
-            if path.name in self._undecided:
-                return False
+        coming = self._coming.get(path.name)
+        if coming is not None and coming.is_open:
+            return False
         return _remove(path, before)
 
 
@@ -159,32 +206,50 @@ def _remove(path: Path, before: float) -> bool:
     return True
 
 
-class BlobWriter:
-    """One blob being written."""
+class Bundle:
+    """A `gateway.ports.Spool`: one file for pieces that come one after another.
+
+    Its pieces stand or fall together: without any left there is no file. Not to be shared
+    between threads.
+    """
 
     def __init__(self, blob: Blob, part: Path) -> None:
         self._blob = blob
         self._part = part
-        self._digest = hashlib.sha256()
-        self._size = 0
-        self._file: BinaryIO | None = part.open("xb")
-        sealed = blob.key.endswith(_SEALED)
-        self._sealed: SealedWriter | None = (
-            blob.sealer.write(self._file) if sealed and blob.sealer else None
-        )
+        self._file: BinaryIO | None = None
+        self._sealed: SealedWriter | None = None
+        self._pieces = 0
+        self._end = 0
 
-    def write(self, data: bytes, /) -> int:
-        assert self._file is not None, "written after commit or discard"
+    @property
+    def is_open(self) -> bool:
+        """Whether pieces can be added."""
+        return self._file is not None
+
+    def create(self) -> BlobWriter:
+        """The next piece; the one before it can only be committed or discarded now."""
+        if self._file is None:
+            assert self._end == 0, "a piece after keep or discard"
+            self._file = self._part.open("xb")
+            if self._blob.sealer is not None:
+                self._sealed = self._blob.sealer.write(self._file)
+        self._pieces += 1
+        return BlobWriter(self, replace(self._blob, start=self._end))
+
+    def write(self, data: bytes, start: int) -> None:
+        """Append to the piece that ends at `start`."""
+        assert self._file is not None, "written after keep or discard"
+        assert start == self._end, "pieces are written one after another"
         try:
             (self._sealed or self._file).write(data)
         except OSError as error:
             raise _explain(error) from error
-        self._digest.update(data)
-        self._size += len(data)
-        return len(data)
+        self._end += len(data)
 
-    def commit(self) -> Blob:
-        assert self._file is not None, "committed after commit or discard"
+    def keep(self) -> None:
+        """Make it durable: synced, then named. Repeating is harmless."""
+        if self._file is None:
+            return
         try:
             if self._sealed is not None:
                 self._sealed.finish()
@@ -195,14 +260,58 @@ class BlobWriter:
         except OSError as error:
             raise _explain(error) from error
         self._file = None
-        return replace(self._blob, size=self._size, sha256=self._digest.hexdigest())
+
+    def drop(self) -> None:
+        """One of its pieces is not wanted."""
+        self._pieces -= 1
+        if self._pieces == 0:
+            self.discard()
 
     def discard(self) -> None:
+        """Forget it all; harmless when it was kept, and when repeated."""
         if self._file is not None:
             with contextlib.suppress(OSError):  # closing flushes, and the disk may be full
                 self._file.close()
             self._file = None
+            self._end = 0
             self._part.unlink(missing_ok=True)
+
+    def release(self, contents: Iterable[object], /) -> None:
+        """Forget it all, these being its pieces."""
+        if any(one is self for one in _bundles(contents)):
+            self.discard()
+
+
+class BlobWriter:
+    """One piece of a bundle being written."""
+
+    def __init__(self, bundle: Bundle, blob: Blob) -> None:
+        self._bundle: Bundle | None = bundle
+        self._blob = blob
+        self._digest = hashlib.sha256()
+        self._size = 0
+
+    def write(self, data: bytes, /) -> int:
+        assert self._bundle is not None, "written after commit or discard"
+        self._bundle.write(data, self._blob.start + self._size)
+        self._digest.update(data)
+        self._size += len(data)
+        return len(data)
+
+    def commit(self) -> Blob:
+        assert self._bundle is not None, "committed after commit or discard"
+        bundle, self._bundle = self._bundle, None
+        checksum = self._digest.hexdigest()
+        return replace(self._blob, size=self._size, sha256=checksum, bundle=bundle)
+
+    def discard(self) -> None:
+        if self._bundle is not None:
+            self._bundle.drop()
+            self._bundle = None
+
+
+def _bundles(contents: Iterable[object]) -> set[Bundle]:
+    return {one.bundle for one in contents if isinstance(one, Blob) and one.bundle is not None}
 
 
 def _explain(error: OSError) -> Exception:

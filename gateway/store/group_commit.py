@@ -102,13 +102,15 @@ class GroupCommit:
 @contextmanager
 def _savepoint(batch: _Batch) -> Iterator[None]:
     """One writer's share of a batch, undone alone when he fails."""
-    savepoint = batch.connection.begin_nested()
+    run = batch.connection.exec_driver_sql
+    run("SAVEPOINT writer")
     try:
         yield
-        savepoint.commit()
+        run("RELEASE writer")
     except BaseException:
         try:
-            savepoint.rollback()
+            run("ROLLBACK TO writer")
+            run("RELEASE writer")
         except SQLAlchemyError as error:  # a full disk undoes everybody's work
             batch.error = error
         raise

@@ -40,13 +40,23 @@ class Job:
     """Since when the other side may have acted without our knowing (`begin`)."""
 
 
+_ADD = job.insert().from_select(
+    ["message", "task", "due"],
+    sa.select(
+        sa.bindparam("to_message", type_=job.c.message.type),
+        sa.bindparam("new_task", type_=job.c.task.type),
+        sa.bindparam("when", type_=job.c.due.type),
+    ).where(
+        ~sa.exists().where(
+            job.c.message == sa.bindparam("to_message"), job.c.task == sa.bindparam("new_task")
+        )
+    ),
+)
+
+
 def add(tx: Connection, message: int, task: Task, due: datetime) -> None:
     """Ask for `task`; harmless when it was asked for before."""
-    known = tx.execute(
-        sa.select(job.c.id).where(job.c.message == message, job.c.task == task)
-    ).first()
-    if known is None:
-        tx.execute(job.insert().values(message=message, task=task, due=due))
+    tx.execute(_ADD, {"to_message": message, "new_task": task, "when": due})
 
 
 def claim(

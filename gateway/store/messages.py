@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from contextlib import nullcontext
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from enum import StrEnum
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -101,21 +103,23 @@ class Duplicate(Exception):
     """A message with the same `Message.duplicate_key` is there already."""
 
 
+_INSERT = message.insert()
+_COLUMNS = tuple(one.name for one in fields(Message) if one.name != "id")
+
+
 def add(tx: Connection, new: Message) -> Message:
     """Store `new`; the same with its id. Raises `Duplicate`; the transaction lives on."""
-    values = {
-        **asdict(new),
-        "receipt": _receipt_to_json(new.receipt),
-        "losses": [loss._asdict() for loss in new.losses],
-        "warnings": list(new.warnings),
-        "updated": new.updated or new.created,
-    }
-    del values["id"]
+    values = {name: getattr(new, name) for name in _COLUMNS}
+    values["receipt"] = _receipt_to_json(new.receipt)
+    values["losses"] = [loss._asdict() for loss in new.losses]
+    values["warnings"] = list(new.warnings)
+    values["updated"] = new.updated or new.created
     try:
-        with tx.begin_nested():
-            result = tx.execute(message.insert().values(**values))
+        # SQLite takes back a failed statement alone, PostgreSQL needs a savepoint for it.
+        with nullcontext() if tx.dialect.name == "sqlite" else tx.begin_nested():
+            result = tx.execute(_INSERT, values)
     except IntegrityError as error:
-        if new.duplicate_key and find(tx, message.c.duplicate_key == new.duplicate_key):
+        if new.duplicate_key and find(tx, duplicate_key=new.duplicate_key):
             raise Duplicate(new.duplicate_key) from error
         raise
     (row_id,) = result.inserted_primary_key or (None,)
@@ -124,7 +128,7 @@ def add(tx: Connection, new: Message) -> Message:
 
 def get(tx: Connection, row_id: int) -> Message:
     """The message with this row id. Raises LookupError."""
-    found = find(tx, message.c.id == row_id)
+    found = find(tx, id=row_id)
     if found is None:
         raise LookupError(f"message {row_id} is not stored")
     return found
@@ -140,10 +144,18 @@ def lock(tx: Connection, row_id: int) -> None:
     )
 
 
-def find(tx: Connection, *where: sa.ColumnElement[bool]) -> Message | None:
-    """The oldest message that fulfils all conditions on `tables.message`."""
-    row = tx.execute(sa.select(message).where(*where).order_by(message.c.id).limit(1)).first()
+def find(tx: Connection, *where: sa.ColumnElement[bool], **values: object) -> Message | None:
+    """The oldest message with these `values` that fulfils all conditions on `tables.message`."""
+    found = _oldest(tuple(values))
+    row = tx.execute(found.where(*where) if where else found, values).first()
     return None if row is None else from_row(row)
+
+
+@cache
+def _oldest(columns: tuple[str, ...]) -> sa.Select[Any]:
+    """Made once for each set of columns: making it takes longer than running it."""
+    equal = [message.c[name] == sa.bindparam(name) for name in columns]
+    return sa.select(message).where(*equal).order_by(message.c.id).limit(1)
 
 
 def select(tx: Connection, *where: sa.ColumnElement[bool], limit: int = 1000) -> list[Message]:
@@ -167,13 +179,18 @@ def note_losses(tx: Connection, row_id: int, losses: Iterable[Loss]) -> None:
     change(tx, row_id, losses=[loss._asdict() for loss in losses])
 
 
+_INSERT_EVENT = event.insert()
+
+
+def begin_timeline(tx: Connection, row_id: int, first: Event) -> None:
+    """The first event of a message that has just been stored with its time and state."""
+    values = {"message": row_id, "at": first.at}
+    tx.execute(_INSERT_EVENT, values | {"status": first.status, "description": first.description})
+
+
 def add_event(tx: Connection, row_id: int, new: Event) -> None:
     """Append to the timeline."""
-    tx.execute(
-        event.insert().values(
-            message=row_id, at=new.at, status=new.status, description=new.description
-        )
-    )
+    begin_timeline(tx, row_id, new)
     change(tx, row_id, updated=new.at)
 
 
@@ -200,6 +217,7 @@ def add_documents(
             "mime_type": one.mime_type,
             "title": one.title,
             "blob": one.content.key,  # type: ignore[attr-defined]
+            "start": one.content.start,  # type: ignore[attr-defined]
             "size": one.content.size,
             "sha256": one.content.sha256,
             "md5": md5,
@@ -219,7 +237,10 @@ def documents(tx: Connection, row_id: int, blobs: BlobStore, *roles: Role) -> tu
     )
     return tuple(
         Document(
-            row.filename, row.mime_type, blobs.content(row.blob, row.size, row.sha256), row.title
+            row.filename,
+            row.mime_type,
+            blobs.content(row.blob, row.size, row.sha256, row.start),
+            row.title,
         )
         for row in rows
     )

@@ -75,11 +75,12 @@ class Filter:
         if self.until:
             asked.append(columns.updated < self.until)
         if self.attention:
-            asked += [columns.state.in_(FAILED), columns.handled.is_(None)]
+            failed = sa.bindparam(None, FAILED, expanding=True, literal_execute=True)
+            asked += [columns.state.in_(failed), columns.handled.is_(None)]
         if self.waiting:
             asked += [
-                columns.kind == Kind.OTHER,
-                columns.state == Status.INNKOMMENDE_MOTTATT,
+                columns.kind == sa.literal(Kind.OTHER, literal_execute=True),
+                columns.state == sa.literal(Status.INNKOMMENDE_MOTTATT, literal_execute=True),
                 columns.handled.is_(None),
             ]
         alternatives = [
@@ -340,7 +341,7 @@ def quarantined(tx: Connection) -> Sequence[sa.Row[Any]]:
     """Packages that could not be used and are kept, newest first."""
     return tx.execute(
         sa.select(arrival)
-        .where(arrival.c.state == ArrivalState.QUARANTINED)
+        .where(arrival.c.quarantine.isnot(None), arrival.c.state == ArrivalState.QUARANTINED)
         .order_by(arrival.c.seen.desc())
         .limit(1000)
     ).all()

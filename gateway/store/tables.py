@@ -19,6 +19,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.engine import Dialect
 
@@ -91,6 +92,12 @@ message = Table(
     Index("message_by_archive_conversation", "archive_conversation_id"),
     Index("message_by_related", "related_to"),
 )
+# What needs a person is asked for every minute. These hold only that, for a query that
+# spells the same conditions out (`gateway.store.overview`); history costs them nothing.
+_ATTENTION = text("state IN ('FEIL', 'LEVETID_UTLOPT') AND handled IS NULL")
+_PICKUP = text("kind = 'other' AND state = 'INNKOMMENDE_MOTTATT' AND handled IS NULL")
+for _name, _where in (("message_attention", _ATTENTION), ("message_pickup", _PICKUP)):
+    Index(_name, message.c.updated, sqlite_where=_where, postgresql_where=_where)
 
 document = Table(
     "document",
@@ -102,7 +109,9 @@ document = Table(
     Column("filename", Text, nullable=False),
     Column("mime_type", Text, nullable=False),
     Column("title", Text),
+    # A file may hold several documents; this one begins at byte `start`.
     Column("blob", String(64), nullable=False, index=True),
+    Column("start", BigInteger, nullable=False, server_default="0"),
     Column("size", BigInteger, nullable=False),
     Column("sha256", String(64), nullable=False),
     Column("md5", String(32)),
@@ -190,6 +199,13 @@ arrival = Table(
     Column("failures", Integer, nullable=False, default=0),
     Column("problem", Text),
     Column("quarantine", String(64)),
+)
+
+Index(
+    "arrival_quarantined",
+    arrival.c.seen,
+    sqlite_where=arrival.c.quarantine.isnot(None),
+    postgresql_where=arrival.c.quarantine.isnot(None),
 )
 
 # Something that needs a person: one row per cause while it lasts.

@@ -195,7 +195,9 @@ def inject(pair: Pair, sbd: Sbd, *documents: Document) -> None:
     )
     writer = context.blobs.create()
     writer.write(package.getvalue())
-    parcel = Parcel(sbd.sender, sbd.receiver, str(uuid.uuid4()), writer.commit(), built.md5)
+    content = writer.commit()
+    context.blobs.keep([content])
+    parcel = Parcel(sbd.sender, sbd.receiver, str(uuid.uuid4()), content, built.md5)
     context.transport.upload(context.transport.announce(parcel), parcel)
 
 

@@ -89,6 +89,8 @@ def test_1_7_an_incoming_letter_that_lacks_mandatory_data_is_not_rejected(pair: 
             parent.remove(one)
     writer = pair.b.gateway.blobs.create()
     writer.write(etree.tostring(root, encoding="utf-8", xml_declaration=True))
+    content = writer.commit()
+    pair.b.gateway.blobs.keep([content])
     now = datetime.now(UTC)
     sbd = arkivmelding_sbd(
         sender=pair.b.orgnr,
@@ -98,5 +100,5 @@ def test_1_7_an_incoming_letter_that_lacks_mandatory_data_is_not_rejected(pair: 
         created=now,
         expires=now + timedelta(days=1),
     )
-    inject(pair, sbd, Document("arkivmelding.xml", "application/xml", writer.commit()), *files)
+    inject(pair, sbd, Document("arkivmelding.xml", "application/xml", content), *files)
     until(lambda: filed(pair.a, sbd.conversation_id))

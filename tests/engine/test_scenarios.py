@@ -79,9 +79,11 @@ def parcel(pair: Pair, data: bytes, reference: str | None = None) -> Parcel:
     """A package from A to B with any bytes."""
     writer = pair.a.gateway.context.blobs.create()
     writer.write(data)
+    content = writer.commit()
+    pair.a.gateway.context.blobs.keep([content])
     md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
     reference = reference or str(uuid.uuid4())
-    return Parcel(pair.a.orgnr, pair.b.orgnr, reference, writer.commit(), md5)
+    return Parcel(pair.a.orgnr, pair.b.orgnr, reference, content, md5)
 
 
 def put_on_the_network(pair: Pair, package: Parcel) -> str:
@@ -393,6 +395,7 @@ def test_15_poison_zip(troubled: Pair) -> None:
     writer = context.blobs.create()
     writer.write(b"this is not a zip")
     content = writer.commit()
+    context.blobs.keep([content])
     md5 = hashlib.md5(b"this is not a zip", usedforsecurity=False).hexdigest()
     parcel = Parcel(troubled.a.orgnr, troubled.b.orgnr, str(uuid.uuid4()), content, md5)
     transfer = context.transport.announce(parcel)

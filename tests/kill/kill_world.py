@@ -531,9 +531,10 @@ check_seconds = 1
     def _damage(self, side: Side) -> list[str]:
         """Rows without their files, and a database that is not whole."""
         wrong = []
-        for key, size in self._query(side, "SELECT blob, size FROM document"):
+        rows = self._query(side, "SELECT blob, start, size, sha256 FROM document")
+        for key, start, size, sha256 in rows:
             path = side.blobs / key[:2] / key
-            if not path.exists() or path.stat().st_size != size:
+            if not path.exists() or _checksum(path, start, size) != sha256:
                 wrong.append(f"{side.name}: blob {key} is missing or damaged")
         if side.database_url.startswith("sqlite"):
             ((answer,),) = self._query(side, "PRAGMA integrity_check")
@@ -546,3 +547,14 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def _checksum(path: Path, start: int, size: int) -> str:
+    """SHA-256 of a part of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        file.seek(start)
+        while size and (block := file.read(min(size, 1 << 20))):
+            digest.update(block)
+            size -= len(block)
+    return digest.hexdigest()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import gzip
 import logging
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -330,6 +331,73 @@ def test_slow_uploads_do_not_delay_a_quick_request(port: int) -> None:
     finally:
         for connection in slow:
             connection.close()
+
+
+def trickle(connection: socket.socket, ended: threading.Event) -> None:
+    """A byte now and then, until the other side has had enough."""
+    with contextlib.suppress(OSError):
+        while not ended.wait(0.1):
+            connection.sendall(b"x")
+
+
+@pytest.mark.parametrize(
+    ("begins", "answer"),
+    [
+        (b"POST /noarkExchange HTTP/1.1\r\nHost: x\r\nX-", b"HTTP/1.0 408 Request Timeout"),
+        (
+            b"POST /noarkExchange HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n<",
+            b"HTTP/1.1 408 Request Timeout",
+        ),
+        (b"", b""),
+    ],
+    ids=["headers", "body", "nothing"],
+)
+def test_tricklers_do_not_keep_an_honest_sender_out(
+    intake: RecordingIntake, spool: FolderSpool, begins: bytes, answer: bytes
+) -> None:
+    """They take every place that there is, and are not given it for long."""
+    places = 8
+    listener = Listener(create_app(intake, spool), connections=places, patience=0.5)
+    listener.start()
+    ended = threading.Event()
+    tricklers = [socket.create_connection(("127.0.0.1", listener.port)) for _ in range(places)]
+    threads = [threading.Thread(target=trickle, args=(one, ended)) for one in tricklers if begins]
+    try:
+        for one in tricklers:
+            one.sendall(begins)
+        for thread in threads:
+            thread.start()
+        assert send(listener.port, put(letter(PDF))).status == 200
+        for one in tricklers[:2]:
+            one.settimeout(20)
+            assert one.recv(100).startswith(answer)
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
+        for one in tricklers:
+            one.close()
+        listener.stop(5)
+
+
+def test_a_sender_that_is_slow_but_steady_is_heard(
+    intake: RecordingIntake, spool: FolderSpool
+) -> None:
+    listener = Listener(create_app(intake, spool), patience=0.3, least_rate=1000)
+    listener.start()
+    data = put(letter(b"brev" * 500))
+    pause = threading.Event()
+
+    def steadily() -> Iterator[bytes]:
+        for start in range(0, len(data), 200):
+            pause.wait(0.1)
+            yield data[start : start + 200]
+
+    try:
+        answer = send(listener.port, steadily(), Content_Length=str(len(data)))  # type: ignore[arg-type]
+        assert answer.status == 200
+    finally:
+        listener.stop(5)
 
 
 def test_stop_lets_a_call_finish(intake: RecordingIntake, spool: FolderSpool) -> None:

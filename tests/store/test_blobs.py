@@ -19,9 +19,14 @@ def write(blobs: BlobStore, data: bytes):
     return writer.commit()
 
 
+def files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
 def test_what_was_written_is_read_back_with_its_size_and_checksum(tmp_path: Path) -> None:
     blobs = BlobStore(tmp_path)
     blob = write(blobs, b"brev")
+    blobs.keep([blob])
     assert (blob.size, blob.sha256) == (4, hashlib.sha256(b"brev").hexdigest())
     with blobs.content(blob.key, blob.size, blob.sha256).open() as stream:
         assert stream.read() == b"brev"
@@ -33,7 +38,7 @@ def test_a_discarded_writer_leaves_no_file(tmp_path: Path) -> None:
     writer.write(b"half")
     writer.discard()
     writer.discard()
-    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert not files(tmp_path)
 
 
 def test_discard_after_commit_leaves_the_blob(tmp_path: Path) -> None:
@@ -42,7 +47,47 @@ def test_discard_after_commit_leaves_the_blob(tmp_path: Path) -> None:
     writer.write(b"hel")
     blob = writer.commit()
     writer.discard()
+    blobs.keep([blob])
     assert blob.path.read_bytes() == b"hel"
+
+
+def test_the_pieces_of_a_message_share_a_file_and_are_read_apart(tmp_path: Path) -> None:
+    blobs = BlobStore(tmp_path)
+    bundle = blobs.bundle()
+    pieces = []
+    for data in (b"hoveddokument", b"", b"vedlegg" * 20_000):
+        writer = bundle.create()
+        writer.write(data[:5])
+        writer.write(data[5:])
+        pieces.append(writer.commit())
+    spoilt = bundle.create()
+    spoilt.write(b"half")
+    spoilt.discard()
+    last = blobs.create(beside=pieces)
+    last.write(b"arkivmelding")
+    pieces.append(last.commit())
+    blobs.keep(pieces)
+    assert len(files(tmp_path)) == 1
+    for piece, data in zip(
+        pieces, (b"hoveddokument", b"", b"vedlegg" * 20_000, b"arkivmelding"), strict=True
+    ):
+        assert piece.sha256 == hashlib.sha256(data).hexdigest()
+        found = blobs.content(piece.key, piece.size, piece.sha256, piece.start)
+        with found.open() as stream:
+            assert stream.read() == data
+            stream.seek(2)
+            assert stream.read(3) == data[2:5]
+            assert stream.seek(-1, os.SEEK_END) == len(data) - 1 or not data
+
+
+def test_a_message_without_any_piece_left_has_no_file(tmp_path: Path) -> None:
+    blobs = BlobStore(tmp_path)
+    bundle = blobs.bundle()
+    for _ in range(2):
+        writer = bundle.create()
+        writer.write(b"x")
+        writer.discard()
+    assert not files(tmp_path)
 
 
 def test_release_deletes_what_nobody_kept(tmp_path: Path) -> None:
@@ -57,8 +102,9 @@ def test_release_deletes_what_nobody_kept(tmp_path: Path) -> None:
 def test_the_sweep_removes_what_a_killed_process_left(tmp_path: Path) -> None:
     blobs = BlobStore(tmp_path)
     known, orphan = write(blobs, b"a"), write(blobs, b"b")
-    half = blobs.create()
-    half.write(b"c")
+    blobs.keep([known, orphan])
+    half = blobs.bundle()
+    half.create().write(b"c")
     half._file.close()  # as when the process died
 
     again = BlobStore(tmp_path)
@@ -82,15 +128,18 @@ def test_the_sweep_leaves_what_this_process_is_taking_in_however_old_the_clock_m
     content = arrived.commit()
     assert blobs.sweep(lambda keys: set(), before=time.time() + 30 * 24 * 3600) == 0
     coming.write(b" og en halv til")
-    assert coming.commit().open().read() == b"en halv og en halv til"
+    come = coming.commit()
+    blobs.keep([come, content])
+    assert come.open().read() == b"en halv og en halv til"
     assert content.open().read() == b"et helt dokument"
 
 
 def test_a_full_disk_is_storage_full(tmp_path: Path) -> None:
     blobs = BlobStore(tmp_path)
-    writer = blobs.create()
-    writer._file.close()
-    writer._file = open("/dev/full", "wb", buffering=0)  # noqa: SIM115
+    bundle = blobs.bundle()
+    writer = bundle.create()
+    bundle._file.close()
+    bundle._file = open("/dev/full", "wb", buffering=0)  # noqa: SIM115
     with pytest.raises(StorageFull):
         writer.write(b"x")
     writer.discard()

@@ -230,11 +230,13 @@ def of_unknown_type(a: Side, b: Side, message_id: str) -> bytes:
     )  # fmt: skip
     writer = context.blobs.create()
     writer.write(b"the sender's own file of this name")
+    content = writer.commit()
+    context.blobs.keep([content])
     package, changed = io.BytesIO(), io.BytesIO()
     build_package(
         package,
         sbd,
-        [Document("melding.json", "application/json", writer.commit())],
+        [Document("melding.json", "application/json", content)],
         signer=context.identities[0],
         receiver_certificate=x509.load_pem_x509_certificate(recipient.certificate_pem.encode()),
     )
@@ -253,8 +255,10 @@ def put_on_the_network(a: Side, b: Side, package: bytes) -> None:
     transport = a.gateway.context.transport
     writer = a.gateway.context.blobs.create()
     writer.write(package)
+    content = writer.commit()
+    a.gateway.context.blobs.keep([content])
     md5 = hashlib.md5(package, usedforsecurity=False).hexdigest()
-    parcel = Parcel(a.orgnr, b.orgnr, str(uuid.uuid4()), writer.commit(), md5)
+    parcel = Parcel(a.orgnr, b.orgnr, str(uuid.uuid4()), content, md5)
     transport.upload(transport.announce(parcel), parcel)
 
 
