@@ -17,7 +17,7 @@ import pytest
 _SERVER = """
 import sys, tempfile
 from pathlib import Path
-from gateway.engine.context import Context, Policy
+from gateway.engine.context import Context, Policy, Served
 from gateway.engine.intake import Intake
 from gateway.engine.ledger import Ledger
 from gateway.model import Recipient
@@ -35,8 +35,8 @@ folder = Path(sys.argv[1])
 blobs = BlobStore(folder / "blobs")
 context = Context(
     database=Database(f"sqlite:///{folder / 'gateway.db'}"), blobs=blobs, transport=None,
-    addresses=Everybody(), archive=None, identities=[], mapping=load_mapping(),
-    policy=Policy(orgnr="991825827", system="p360", process="urn:test"),
+    addresses=Everybody(), archives={}, identities=[], mapping=load_mapping(),
+    policy=Policy((Served("991825827", "p360"),), "urn:test"),
 )
 listener = Listener(create_app(Intake(context, Ledger(context)), blobs))
 listener.start()
