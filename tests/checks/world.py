@@ -56,7 +56,7 @@ class World:
     def use_certificate(self, *, since_days: int, for_days: int) -> x509.Certificate:
         """A new key whose certificate was issued `since_days` ago, as our keystore."""
         key, now = new_key(), datetime.now(UTC)
-        certificate = Authority(self.network.folder).issue(
+        certificate = Authority(self.network.folder, f"{self.network.url}/crl").issue(
             self.own.name,
             ORGNR,
             key,
