@@ -65,6 +65,9 @@ _DATE_FORM = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(T00:00:00(?:Z|[+-][0-9]{2
 _MOMENT_FORM = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{12}[+-][0-9]{2}:[0-9]{2}")
 _ID_FORM = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-([1-8])[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 """As RFC 9562 has them, with the version."""
+_ID_LENGTH = 36
+_COMPACT_DATE = 8
+"""Digits of a date without anything between them."""
 _LIKE_A_NUMBER = re.compile(r"[\s\d+\-.:TZ]*")
 
 
@@ -247,11 +250,17 @@ class Reader:
         pieces = xml.replace(">", "<").split("<")
         form = self._form(pieces[1::2])
         texts = pieces[2::2]
-        if not form.usable or "".join(form.strays(texts)).strip():
+        strays = form.strays(texts)
+        if not form.usable or (any(strays) and "".join(strays).strip()):
             return None
         names = form.names(texts)
         pairs = [
-            *map(self._sorted, form.asked(texts)),
+            *[
+                (_INTEGER, text)
+                if text.isdigit() and _is_canonical(text) and len(text) != _COMPACT_DATE
+                else self._sorted(text)
+                for text in form.asked(texts)
+            ],
             self._sorted(moment(facts.now)),
             *map(_sorted_name, names),
         ]
@@ -288,24 +297,24 @@ class Reader:
         """What kind of value it is, or itself, and the part of it that is free."""
         if text in self._questions.literals or _is_odd(text):
             return text, text
-        if text.isdigit() and text.isascii() and text[0] != "0" and len(text) < 19:
-            return (text if repair_date(text) else _INTEGER), text
-        match = _DATE_FORM.fullmatch(text)
-        if match is not None:
-            day, begin = match.groups()
-            if day in self._questions.literals or read_date(day) is None:
-                return text, text
-            kind = DATE if begin is None else MIDNIGHT
-            offset = oslo_offset(day) if self._questions.offsets else ""
-            return sort(kind, f"{begin or ''}|{offset}"), day
+        if not _LIKE_A_NUMBER.fullmatch(text):
+            if len(text) == _ID_LENGTH and (match := _ID_FORM.fullmatch(text)):
+                return sort(ID, match.group(1)), text
+            return (text if GUID.fullmatch(text) else _TEXT), text
+        if match := _DATE_FORM.fullmatch(text):
+            return self._sort_day(text, *match.groups())
         if _MOMENT_FORM.fullmatch(text) and is_moment(text):
             return sort(MOMENT, text[:10] + text[-6:]), text
-        match = _ID_FORM.fullmatch(text)
-        if match is not None:
-            return sort(ID, match.group(1)), text
-        if _LIKE_A_NUMBER.fullmatch(text) or GUID.fullmatch(text):
+        if text.isdigit() and _is_canonical(text) and repair_date(text) is None:
+            return _INTEGER, text
+        return text, text
+
+    def _sort_day(self, text: str, day: str, begin: str | None) -> tuple[Sort | str, str]:
+        if day in self._questions.literals or read_date(day) is None:
             return text, text
-        return _TEXT, text
+        kind = DATE if begin is None else MIDNIGHT
+        offset = oslo_offset(day) if self._questions.offsets else ""
+        return sort(kind, f"{begin or ''}|{offset}"), day
 
 
 def _sorted_name(name: str) -> tuple[Sort | str, str]:
@@ -321,6 +330,11 @@ _FORMS = 256
 def _is_odd(text: str) -> bool:
     """White space at an end may be stripped, and lines may be told apart."""
     return text != text.strip() or "\n" in text
+
+
+def _is_canonical(digits: str) -> bool:
+    """Whether they are an integer as it is written; `digits` are digits of any kind."""
+    return digits[0] != "0" and digits.isascii()
 
 
 def is_moment(text: str) -> bool:

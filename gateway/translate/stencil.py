@@ -9,9 +9,11 @@ message may use it is decided by `gateway.translate.alike`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Container, Hashable, Sequence
+from collections.abc import Callable, Container, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
+from operator import eq
 from typing import Any, NamedTuple
 
 from lxml import etree
@@ -111,25 +113,27 @@ class Blank:
         self.holes = holes
         self._pick = picker(holes)
 
+    @property
+    def is_value(self) -> bool:
+        """One hole and nothing else."""
+        return self.parts == ["", "", ""]
+
     def fill(self, values: Sequence[str]) -> str:
         parts = self.parts.copy()
         parts[1::2] = self._pick(values)
         return "".join(parts)
 
 
-class _Cutter:
-    """Cuts texts at marks; `holes` says whose they are."""
-
-    def __init__(self, holes: dict[str, int]) -> None:
-        self._holes = holes
-        longest_first = sorted(holes, key=len, reverse=True)
-        self._mark = re.compile("(" + "|".join(map(re.escape, longest_first)) + ")")
-
-    def cut(self, text: str) -> Blank:
-        parts = self._mark.split(text)
-        holes = [self._holes[mark] for mark in parts[1::2]]
-        parts[1::2] = [""] * len(holes)
-        return Blank(parts, holes)
+def _cut_at(holes: Mapping[str, int], text: str) -> Blank:
+    """`text` with holes where there are marks; `holes` says whose each mark is."""
+    parts, numbers = [""], list[int]()
+    for place, piece in enumerate(_MARKS.split(text)):
+        if place % 2 and piece in holes:
+            parts += ["", ""]
+            numbers.append(holes[piece])
+        else:
+            parts[-1] += piece
+    return Blank(parts, numbers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +143,8 @@ class Stencil:
     `texts` are all that is not XML, with `_BETWEEN` in between: first the values of
     `losses`, then what `rows` point to, then `problems`. `names` are those that ids are
     derived from, if any. Values that were found to be the same when it was made must be so
-    again: `followers` as their `leaders`, `kept` as the texts `fixed`; and `different`
-    ones must differ.
+    again: `followers` as their `leaders`, `kept` as the texts `fixed`. `ones` must differ
+    from `others`, and so must the pairs of texts that are `different`.
     """
 
     xml: Blank
@@ -155,6 +159,8 @@ class Stencil:
     leaders: Picker
     kept: Picker
     fixed: tuple[str, ...]
+    ones: Picker
+    others: Picker
     different: tuple[tuple[Blank, Blank], ...]
 
     def fill(self, letter: Letter) -> Sheet | None:
@@ -166,6 +172,8 @@ class Stencil:
             ids = [derived_id(name) for name in self.names.fill(plain).split(_BETWEEN)]
             values, plain = values + ids, plain + ids
         if self.followers(plain) != self.leaders(plain) or self.kept(plain) != self.fixed:
+            return None
+        if any(map(eq, self.ones(plain), self.others(plain))):
             return None
         for one, other in self.different:
             if one.fill(plain) == other.fill(plain):
@@ -227,6 +235,8 @@ def _cut(sheet: Sheet, marking: _Marking, watch: Watch) -> Stencil:
     problems = slice(len(texts), len(texts) + len(sheet.problems))
     texts += sheet.problems
     cut = marking.cut
+    different = [pair for pair in marking.different if pair[0].holes or pair[1].holes]
+    values = [pair for pair in different if pair[0].is_value and pair[1].is_value]
     return Stencil(
         cut(sheet.xml),
         cut(_BETWEEN.join(texts)),
@@ -239,7 +249,9 @@ def _cut(sheet: Sheet, marking: _Marking, watch: Watch) -> Stencil:
         picker([marking.leader(at) for at in marking.followers]),
         picker(marking.kept),
         tuple(marking.true[at] for at in marking.kept),
-        tuple(marking.different),
+        picker([one.holes[0] for one, _ in values]),
+        picker([other.holes[0] for _, other in values]),
+        tuple(pair for pair in different if pair not in values),
     )
 
 
@@ -313,7 +325,7 @@ class _Marking:
             if self.leader(at) not in self._kept
         }
         holes |= {id: count + number for number, id in enumerate(ids)}
-        self.cut = _Cutter(holes).cut
+        self.cut = partial(_cut_at, holes)
         self.settled = ids == self._ids or all(self.leader(at) < count for at in range(count))
         self._ids = ids
         self.different = []
@@ -390,3 +402,10 @@ def _mark(sort: Sort, text: str, number: int) -> str | None:
 
 
 _MARK_END = "\ue001"
+_MARKS = re.compile(
+    rf"({MARK}[0-9]+{_MARK_END}|770077[0-9]{{4}}77007|merke[0-9]{{6}}merke"
+    r"|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+    r"|[0-9]{4}-[0-9]{2}-[0-9]{2}T12:[0-9]{2}:[0-9]{2}\.777[+-][0-9]{2}:[0-9]{2}"
+    r"|2[1-9][0-9]{2}-0[17]-[0-9]{2})"
+)
+"""Whatever looks like a mark, or like an id that is derived from marks."""
