@@ -95,7 +95,9 @@ class Body:
 class Checking:
     """An intake that believes everything but the size."""
 
-    def put_message(self, envelope: Envelope | None, payload: Payload) -> AppReceipt:
+    def put_message(
+        self, envelope: Envelope | None, payload: Payload, speaker: str | None = None
+    ) -> AppReceipt:
         assert len(payload.contents) == 1
         return OK
 
