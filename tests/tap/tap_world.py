@@ -93,7 +93,9 @@ class Intake:
     letters: int = 0
     receivers: set[str] = field(default_factory=lambda: {"974760673"})
 
-    def put_message(self, envelope: Envelope | None, payload: Payload) -> AppReceipt:
+    def put_message(
+        self, envelope: Envelope | None, payload: Payload, speaker: str | None = None
+    ) -> AppReceipt:
         self.letters += 1
         return self.answer(payload)
 
