@@ -50,6 +50,10 @@ class Body:
 
     form: str
     size: int
+    envelope: str = '<envelope xmlns="" conversationId="b"/>'
+    journpost: str = ""
+    """What stands in the journpost in front of its document."""
+    filename: str = ""
 
     @property
     def document_size(self) -> int:
@@ -75,16 +79,17 @@ class Body:
         return b"".join(text[n : n + 76] + end for n in range(0, len(text), 76))
 
     def _frame(self) -> tuple[bytes, bytes]:
-        before = f'<Melding xmlns="{N}"><journpost xmlns=""><dokument><fil><base64>'
-        after = '</base64></fil></dokument></journpost><noarksak xmlns=""/></Melding>'
+        before = f'<Melding xmlns="{N}"><journpost xmlns="">{self.journpost}<dokument><fil><base64>'
+        after = (
+            f'</base64></fil>{self.filename}</dokument></journpost><noarksak xmlns=""/></Melding>'
+        )
         if self.form == "escaped" or self.form in LINE_ENDS:
             before, after = before.replace("<", "&lt;"), after.replace("<", "&lt;")
         elif self.form == "cdata":
             before, after = "<![CDATA[" + before, after + "]]>"
         head = (
             '<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body>'
-            f'<PutMessageRequest xmlns="{T}"><envelope xmlns="" conversationId="b"/>'
-            f'<payload xmlns="">{before}'
+            f'<PutMessageRequest xmlns="{T}">{self.envelope}<payload xmlns="">{before}'
         )
         return (
             head.encode(),

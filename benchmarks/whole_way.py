@@ -7,11 +7,17 @@ The limit in the same run is copying the same bytes between two files with a SHA
 once for each of the six times that they are written to disk on the way.
 
     python benchmarks/whole_way.py [MEGABYTES | 1GiB ...]      (default: 1 10 100)
+    python benchmarks/whole_way.py --forms [cdata nested wrapped crlf] --size 1GiB
+
+The second sends one letter in each form of payload that archives are known to write; the
+first lets the archive choose.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
+import http.client
 import os
 import re
 import socket
@@ -19,7 +25,13 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from pathlib import Path
+from urllib.parse import urlsplit
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from soap_intake import BLOCK as PIECE
+from soap_intake import LINE_ENDS, Body
 
 from gateway.simulators.archive import SimulatedArchive
 from gateway.simulators.network import Network, Organisation
@@ -126,7 +138,7 @@ def limit(source: Path, folder: Path) -> float:
     return time.monotonic() - started
 
 
-def main(sizes: list[int]) -> None:
+def main(sizes: list[int], forms: list[str]) -> None:
     with tempfile.TemporaryDirectory(prefix="whole-way-") as name:
         folder = Path(name)
         with Network(folder / "network") as network:
@@ -143,7 +155,10 @@ def main(sizes: list[int]) -> None:
                     Process(network, b, archive_b, folder / "b"),
                 ]
                 try:
-                    measure(sizes, folder, archive_a, archive_b, gateways)
+                    if forms:
+                        measure_forms(forms, sizes[0], archive_a, archive_b, gateways)
+                    else:
+                        measure(sizes, folder, archive_a, archive_b, gateways)
                 finally:
                     for gateway in gateways:
                         gateway.stop()
@@ -177,6 +192,54 @@ def measure(
         document.unlink()
 
 
+def measure_forms(
+    forms: list[str],
+    size: int,
+    sender: SimulatedArchive,
+    receiver: SimulatedArchive,
+    gateways: list[Process],
+) -> None:
+    whole_way(sender, receiver, [("varm.txt", "text/plain", b"opp")])
+    idle = [gateway.peak() for gateway in gateways]
+    for form in forms:
+        conversation_id = str(uuid.uuid4())
+        body = Body(
+            form,
+            size,
+            f'<envelope xmlns="" conversationId="{conversation_id}"><sender><orgnr>{sender.orgnr}'
+            f"</orgnr></sender><receiver><orgnr>{receiver.orgnr}</orgnr></receiver></envelope>",
+            "<jpInnhold>Stort vedlegg</jpInnhold><avsmot><amIhtype>1</amIhtype></avsmot>",
+            "<veFilnavn>stort.bin</veFilnavn><veMimeType>application/pdf</veMimeType>",
+        )
+        digest = hashlib.sha256()
+        for _ in range(body.document_size // PIECE):
+            digest.update(bytes(range(256)) * (PIECE // 256))
+        started = time.monotonic()
+        assert sender.gateway_url is not None
+        post(sender.gateway_url, body)
+        wait_for_receipt(sender, conversation_id, started)
+        seconds = time.monotonic() - started
+        growth = [gateway.peak() - before for gateway, before in zip(gateways, idle, strict=True)]
+        arrived = checksums(receiver, conversation_id)
+        verdict = "equal" if arrived == [digest.hexdigest()] else "CHECKSUM DIFFERS"
+        print(
+            f"{form:8} {body.document_size / MEGABYTE:6.0f} MB in {seconds:.1f} s, "
+            f"checksum {verdict}, growth of A and B {growth[0]:.0f} and {growth[1]:.0f} MiB",
+            flush=True,
+        )
+
+
+def post(url: str, body: Body) -> None:
+    place = urlsplit(url)
+    connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=900)
+    headers = {"Content-Type": "text/xml", "Content-Length": str(body.length())}
+    connection.request("POST", place.path, body.chunks(), headers)
+    answer = connection.getresponse().read()
+    if b'type="OK"' not in answer:
+        raise SystemExit(f"refused: {answer!r}")
+    connection.close()
+
+
 def whole_way(
     sender: SimulatedArchive,
     receiver: SimulatedArchive,
@@ -187,19 +250,33 @@ def whole_way(
     conversation_id, answer = sender.send_letter(receiver.orgnr, documents)
     if answer.messages:
         raise SystemExit(f"refused: {answer}")
+    wait_for_receipt(sender, conversation_id, started)
+    return time.monotonic() - started, checksums(receiver, conversation_id)
+
+
+def wait_for_receipt(sender: SimulatedArchive, conversation_id: str, started: float) -> None:
     while not any(one.conversation_id == conversation_id for one in sender.receipts):
         if time.monotonic() - started > 900:
             raise SystemExit("no receipt after 15 minutes")
         time.sleep(0.02)
-    seconds = time.monotonic() - started
+
+
+def checksums(receiver: SimulatedArchive, conversation_id: str) -> list[str]:
     (letter,) = [one for one in receiver.letters if one.conversation_id == conversation_id]
-    return seconds, [one.content.sha256 for one in letter.documents]
+    return [one.content.sha256 for one in letter.documents]
+
+
+def bytes_of(size: str) -> int:
+    return GIB if size == "1GiB" else int(size) * MEGABYTE
 
 
 if __name__ == "__main__":
-    main(
-        [
-            GIB if one == "1GiB" else int(one) * MEGABYTE
-            for one in sys.argv[1:] or ("1", "10", "100")
-        ]
-    )
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("sizes", nargs="*", type=bytes_of, help="megabytes, or 1GiB")
+    parser.add_argument("--forms", nargs="+", choices=("escaped", "cdata", "nested", *LINE_ENDS))
+    parser.add_argument("--size", type=bytes_of, default=GIB, help="of the letters in --forms")
+    options = parser.parse_args()
+    if options.forms:
+        main([options.size], options.forms)
+    else:
+        main(options.sizes or [MEGABYTE, 10 * MEGABYTE, 100 * MEGABYTE], [])
