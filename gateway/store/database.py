@@ -80,15 +80,39 @@ def _engine(url: str) -> sa.Engine:
     engine = sa.create_engine(url, hide_parameters=True)
     sa.event.listen(engine, "connect", _durable_sqlite)
     sa.event.listen(engine, "begin", _begin_sqlite)
-    sa.event.listen(engine, "handle_error", _reopen_read_only)
+    _WhileReadOnly(engine)
     return engine
 
 
-def _reopen_read_only(trouble: sa.engine.ExceptionContext) -> None:
-    """A connection that was opened while the disk took no writes would stay so for ever."""
-    code = getattr(trouble.original_exception, "sqlite_errorcode", 0)
-    if code & 0xFF == sqlite3.SQLITE_READONLY:
-        trouble.is_disconnect = True
+class _WhileReadOnly:
+    """Keeps no SQLite connection while the disk takes no writes.
+
+    What SQLite found when it opened the files is shared by all connections of the process
+    until the last of them is closed; with some always kept, it would never look again.
+    """
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._refused = False
+        sa.event.listen(engine, "handle_error", self._look)
+        sa.event.listen(engine, "checkin", self._let_go)
+        sa.event.listen(engine, "commit", self._written)
+
+    def _look(self, trouble: sa.engine.ExceptionContext) -> None:
+        code = getattr(trouble.original_exception, "sqlite_errorcode", 0)
+        if code & 0xFF != sqlite3.SQLITE_READONLY:
+            return
+        self._refused = trouble.is_disconnect = True
+        if trouble.execution_context is not None:
+            # Or the file stays open for as long as somebody holds the exception.
+            trouble.execution_context.cursor.close()
+
+    def _let_go(self, _connection: Any, record: sa.pool.ConnectionPoolEntry) -> None:
+        if self._refused:
+            record.invalidate()
+
+    def _written(self, connection: Connection) -> None:
+        if not _reads_only(connection):
+            self._refused = False
 
 
 def _durable_sqlite(connection: Any, _record: Any) -> None:
@@ -100,5 +124,8 @@ def _durable_sqlite(connection: Any, _record: Any) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    reads_only = connection.get_execution_options().get("gateway_reads_only")
-    connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")
+    connection.exec_driver_sql("BEGIN" if _reads_only(connection) else "BEGIN IMMEDIATE")
+
+
+def _reads_only(connection: Connection) -> bool:
+    return bool(connection.get_execution_options().get("gateway_reads_only"))

@@ -13,14 +13,18 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from xml.sax.saxutils import escape
 
 import httpx
 import pytest
 from letters_and_traces import melding, put_message, until
+from sqlalchemy.exc import OperationalError
 
 from gateway.simulators.network import Network
+from gateway.store import leases
+from gateway.store.database import Database
 
 OWN, OTHER = "910077473", "910075918"
 
@@ -294,3 +298,35 @@ def test_a_read_only_disk_refuses_alarms_and_recovers_without_a_restart(
         assert gateway.messages() == 1
     finally:
         gateway.kill()
+
+
+def test_a_database_that_many_read_while_read_only_takes_writes_again(read_only_disk: Path) -> None:
+    """SQLite looks at the disk anew only when nothing of the process has the file open."""
+    url = f"sqlite:///{read_only_disk / 'gateway.db'}"
+    killed = "import os, sys; from gateway.store.database import Database; Database(sys.argv[1])"
+    subprocess.run([sys.executable, "-c", f"{killed}; os._exit(0)", url], check=True)
+    subprocess.run(["mount", "-o", "remount,ro", str(read_only_disk)], check=True)
+    database = Database(url)
+
+    def write() -> None:
+        with database.write() as tx:
+            leases.acquire(tx, "test", "test", datetime.now(UTC), datetime.now(UTC))
+
+    with contextlib.ExitStack() as readers:
+        for _ in range(5):
+            readers.enter_context(database.read())
+    with pytest.raises(OperationalError, match="readonly") as held:
+        write()
+    subprocess.run(["mount", "-o", "remount,rw", str(read_only_disk)], check=True)
+
+    def recovered() -> bool:
+        with database.read():
+            pass
+        with contextlib.suppress(OperationalError):
+            write()
+            return True
+        return False
+
+    until(recovered)
+    assert held.value is not None  # as an alarm or a log may keep it
+    database.close()
