@@ -16,7 +16,15 @@ from gateway import __version__
 from gateway.checks.archive import archive_checks
 from gateway.checks.clock import Clock
 from gateway.checks.endpoint import endpoint_check
-from gateway.checks.finding import Check, Finding, Grade, Verdict, carry_out, ok
+from gateway.checks.finding import (
+    Check,
+    Finding,
+    Grade,
+    Verdict,
+    carry_out,
+    for_organisation,
+    ok,
+)
 from gateway.checks.keys import Keys
 from gateway.checks.network import NetworkChecks
 from gateway.checks.storage import Storage
@@ -48,12 +56,17 @@ def run_checks(
 
 
 def _checks(settings: Settings, http: httpx.Client, timeout: float) -> Iterator[Check]:
-    keys, clock = Keys(settings), Clock()
+    keys, clock = Keys(settings, http, timeout), Clock()
     network = NetworkChecks(settings, keys, clock, http)
     yield from Storage(settings, timeout).checks()
     yield endpoint_check(settings.listen, timeout)
     yield from keys.checks()
-    yield from archive_checks(settings, clock, timeout)
+    own = settings.organisation.orgnr
+    yield from archive_checks(own, settings.archive, settings.mail, clock, timeout)
+    for one in settings.on_behalf_of:
+        if one.archive is not None:
+            theirs = archive_checks(one.orgnr, one.archive, one.mail, clock, timeout)
+            yield from for_organisation(theirs, one.orgnr)
     yield from network.reachable()
     yield clock.check()
     yield from network.admitted()

@@ -16,7 +16,7 @@ from gateway.checks.clock import Clock
 from gateway.checks.connection import connect, look_up, shake_hands
 from gateway.checks.finding import Check, Verdict, fail, ok
 from gateway.errors import ArchiveFault
-from gateway.settings import Settings
+from gateway.settings import ArchiveSystem, Mail
 
 _SETTINGS = "Correct the setting that is named; docs/settings.md has them all."
 _DNS = "See that the name is right and that this machine's DNS knows it."
@@ -34,44 +34,49 @@ _SERVICE = "See archive.url: it must be the BEST/EDU service itself, as in the a
 _SMTP = "See the [mail] settings: security, username, password, ca_file."
 
 
-def archive_checks(settings: Settings, clock: Clock, timeout: float) -> Iterator[Check]:
-    """Checks of the archive that the settings name; no letter is handed over."""
-    if is_mailbox(settings.archive):
-        return _mail_checks(settings, timeout)
-    return _Soap(settings, clock, timeout).checks()
+def archive_checks(
+    orgnr: str, archive: ArchiveSystem, mail: Mail | None, clock: Clock, timeout: float
+) -> Iterator[Check]:
+    """Checks of the archive of organisation `orgnr`; no letter is handed over."""
+    if is_mailbox(archive):
+        assert mail is not None, "settings without it are refused"
+        return _mail_checks(archive, mail, timeout)
+    return _Soap(orgnr, archive, clock, timeout).checks()
 
 
 class _Soap:
-    def __init__(self, settings: Settings, clock: Clock, timeout: float) -> None:
-        self._settings = settings
+    def __init__(self, orgnr: str, archive: ArchiveSystem, clock: Clock, timeout: float) -> None:
+        self._orgnr = orgnr
+        self._archive = archive
         self._clock = clock
         self._timeout = timeout
         self._probe: ArchiveProbe | None = None
         self._greeting: httpx.Response | None = None
         self._reply: Reply | None = None
-        url = httpx.URL(settings.archive.url)
+        url = httpx.URL(archive.url)
         # With a proxy, the way to it is all that we can see of the way.
-        place = httpx.URL(settings.archive.proxy) if settings.archive.proxy else url
+        place = httpx.URL(archive.proxy) if archive.proxy else url
         self._host = place.host
         self._port = place.port or (443 if place.scheme == "https" else 80)
-        self._via = " (the proxy)" if settings.archive.proxy else ""
+        self._via = " (the proxy)" if archive.proxy else ""
         self._secure = place.scheme == "https"
 
     def checks(self) -> Iterator[Check]:
         yield Check("archive-settings", self._make_probe, _SETTINGS)
         yield Check("archive-dns", self._dns, _DNS, ("archive-settings",))
         yield Check("archive-tcp", self._tcp, _TCP, ("archive-dns",))
+        reached = "archive-tcp"
         if self._secure:
+            reached = "archive-tls"
             yield Check("archive-tls", self._tls, _TLS, ("archive-tcp",))
-        yield Check("archive-http", self._http, _HTTP, ("archive-tcp", "archive-tls"))
+        yield Check("archive-http", self._http, _HTTP, (reached,))
         yield Check("archive-login", self._login, _LOGIN, ("archive-http",))
         yield Check("archive-service", self._service, _SERVICE, ("archive-login",))
 
     def _make_probe(self) -> Verdict:
-        archive = open_archive(self._settings.archive, None)
-        self._probe = ArchiveProbe(archive_settings(self._settings.archive), self._timeout)
-        auth = self._settings.archive.auth
-        return ok(f"dialect {archive.name}, authentication {auth}")
+        archive = open_archive(self._archive, None)
+        self._probe = ArchiveProbe(archive_settings(self._archive), self._timeout)
+        return ok(f"dialect {archive.name}, authentication {self._archive.auth}")
 
     def _dns(self) -> Verdict:
         return ok(f"{self._host}{self._via}: {', '.join(look_up(self._host, self._port))}")
@@ -89,7 +94,9 @@ class _Soap:
         asked = time.time()
         greeting = self._greeting = self._probe.greet()
         date = greeting.headers.get("Date")
-        self._clock.heard("the archive", date, asked, time.time(), is_network=False)
+        self._clock.heard(
+            f"the archive at {self._host}", date, asked, time.time(), is_network=False
+        )
         seen = f"a GET is answered {_status(greeting)}"
         if greeting.is_redirect:
             return fail(f"{seen}, moved to {greeting.headers.get('Location')}", _HTTP)
@@ -98,8 +105,8 @@ class _Soap:
     def _login(self) -> Verdict:
         assert self._probe is not None, "there are settings"
         assert self._greeting is not None, "it was reached"
-        auth = self._settings.archive.auth
-        self._reply = reply = self._probe.ask(self._settings.organisation.orgnr)
+        auth = self._archive.auth
+        self._reply = reply = self._probe.ask(self._orgnr)
         offered = ", ".join(offered_schemes(reply.response)) or "nothing"
         way = f"{auth}, answers {' → '.join(reply.handshake)}"
         if reply.response.status_code == 401:
@@ -132,15 +139,13 @@ def _status(response: httpx.Response) -> str:
     return f"{text}, which offers {offers}" if offers else text
 
 
-def _mail_checks(settings: Settings, timeout: float) -> Iterator[Check]:
-    mail = settings.mail
-    assert mail is not None, "settings without it are refused"
-    archive: list[MailArchive] = []
+def _mail_checks(archive: ArchiveSystem, mail: Mail, timeout: float) -> Iterator[Check]:
+    opened: list[MailArchive] = []
 
     def make() -> Verdict:
-        made = open_archive(settings.archive, replace(mail, timeout=timeout))
+        made = open_archive(archive, replace(mail, timeout=timeout))
         assert isinstance(made, MailArchive)
-        archive.append(made)
+        opened.append(made)
         return ok(f"by mail to {mail.receivers}")
 
     def tcp() -> Verdict:
@@ -149,7 +154,7 @@ def _mail_checks(settings: Settings, timeout: float) -> Iterator[Check]:
 
     def login() -> Verdict:
         try:
-            return ok(archive[0].check())
+            return ok(opened[0].check())
         except ArchiveFault as error:
             return fail(f"{error.fault_code} {error.detail}", _SMTP)
 

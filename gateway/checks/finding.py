@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from gateway.engine.masking import masked
@@ -68,6 +68,18 @@ class Finding:
     grade: Grade
     seen: str
     remedy: str = ""
+
+
+def for_organisation(checks: Iterable[Check], orgnr: str) -> Iterator[Check]:
+    """The same for another organisation than our own: its number is added to each name.
+
+    Needs that are not among `checks` are those of everybody.
+    """
+    theirs: dict[str, str] = {}
+    for check in checks:
+        theirs[check.name] = f"{check.name}-{orgnr}"
+        needs = tuple(theirs.get(name, name) for name in check.needs)
+        yield replace(check, name=theirs[check.name], needs=needs)
 
 
 def carry_out(checks: Iterable[Check]) -> Iterator[Finding]:

@@ -4,27 +4,50 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 
-from gateway.certificates import chain_problem, keystore_aliases, load_keystore, load_trust
+import httpx
+
+from gateway.certificates import (
+    Trust,
+    chain_problem,
+    issuer_of,
+    keystore_aliases,
+    load_keystore,
+    load_trust,
+)
 from gateway.checks.finding import Check, Verdict, fail, ok, warn
 from gateway.errors import ConfigurationError
 from gateway.package import Identity
-from gateway.settings import Settings
+from gateway.revocation import Revocation, over_http
+from gateway.settings import OldKeystore, Settings
 
 _ORDER = "Order a new certificate now, configure it, and have it published."
 _CHAIN = (
     "See that trust.certificates holds the roots and intermediates of your CA, and that "
     "trust.environment is right."
 )
+_OLD = (
+    "See the organisation.old_keystores that is named, and its password. When nobody uses its "
+    "certificate any more, take it out."
+)
+_LIST = (
+    "Let this machine fetch the list over HTTP (firewall, HTTP_PROXY); letters from signers "
+    "of this authority need it too. trust.revocation says what is made of it."
+)
 
 
 class Keys:
-    """Checks of our own key; `identity` is it, once the keystore was opened."""
+    """Checks of our own keys; `identity` is the present one, once its keystore was opened,
+    and `old` are those of the old keystores that could be."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, http: httpx.Client, timeout: float) -> None:
         self._settings = settings
         self._own = settings.organisation
+        self._http = http
+        self._timeout = timeout
         self._identity: Identity | None = None
+        self.old: list[Identity] = []
 
     @property
     def identity(self) -> Identity:
@@ -50,6 +73,10 @@ class Keys:
         yield Check("certificate", self._certificate, _ORDER, ("keystore-alias",))
         if self._settings.trust.certificates is not None:
             yield Check("certificate-chain", self._chain, _CHAIN, ("certificate",))
+            if self._settings.trust.revocation != "off":
+                yield Check("revocation-list", self._revocation, _LIST, ("certificate",))
+        for number, one in enumerate(self._own.old_keystores, 1):
+            yield Check(f"old-keystore-{number}", partial(self._old_keystore, one), _OLD)
 
     def _keystore(self) -> Verdict:
         self._identity = load_keystore(self._own.keystore, self._own.keystore_password)
@@ -92,14 +119,36 @@ class Keys:
         return ok(seen)
 
     def _chain(self) -> Verdict:
-        trusted = self._settings.trust
-        assert trusted.certificates is not None, "or there is no such check"
-        trust = load_trust(trusted.environment, [trusted.certificates])
+        trusted, trust = self._settings.trust, self._trust()
         certificate, chain = self.identity.certificate, self.identity.chain
         if problem := chain_problem(certificate, trust, datetime.now(UTC), chain):
             return (fail if trusted.chain == "reject" else warn)(problem, _CHAIN)
         roots = len(trust.roots)
         return ok(f"leads to one of {roots} trusted roots of environment {trusted.environment}")
+
+    def _trust(self) -> Trust:
+        trusted = self._settings.trust
+        assert trusted.certificates is not None, "or there is no such check"
+        return load_trust(trusted.environment, [trusted.certificates], trusted.authorities)
+
+    def _revocation(self) -> Verdict:
+        certificate, chain = self.identity.certificate, self.identity.chain
+        issuer = issuer_of(certificate, self._trust(), chain)
+        if issuer is None:
+            return warn("not to be had: the certificate of our authority is not here", _CHAIN)
+        lists = Revocation(over_http(self._http), seconds=self._timeout)
+        standing = lists.ask(certificate, issuer, datetime.now(UTC))
+        if standing.revoked is not None:
+            return fail(standing.revoked, _ORDER)
+        if standing.unknown is not None:
+            return warn(standing.unknown, _LIST)
+        return ok("fetched and signed by our authority; our certificate is not on it")
+
+    def _old_keystore(self, one: OldKeystore) -> Verdict:
+        identity = load_keystore(one.keystore, one.keystore_password, one.keystore_alias)
+        self.old.append(identity)
+        end = identity.certificate.not_valid_after_utc
+        return ok(f"{one.keystore.name}: opened; its certificate is valid until {end:%Y-%m-%d}")
 
 
 def _called(names: list[str]) -> str:

@@ -66,8 +66,11 @@ def _line(finding: Finding) -> str:
             f"→ {one}" if not i else f"  {one}"
             for i, one in enumerate(_wrapped(finding.remedy, indent + 2))
         ]
+    if len(finding.name) >= _NAME:
+        lines.insert(0, "")
     first, *rest = lines or [""]
-    return "\n".join([f"{grade}  {finding.name:{_NAME}}{first}", *(" " * indent + x for x in rest)])
+    heading = f"{grade}  {finding.name:{_NAME}}{first}".rstrip()
+    return "\n".join([heading, *(" " * indent + x for x in rest)])
 
 
 def _wrapped(text: str, indent: int) -> list[str]:

@@ -16,12 +16,14 @@ from pathlib import Path
 import pytest
 from archive_stand_ins import Guarded, Mailbox, server_tls
 from click.testing import CliRunner
+from cryptography.hazmat.primitives import hashes
 from world import ORGNR, World, line, not_well
 
 from gateway.app import Gateway
 from gateway.checks import Grade
 from gateway.checks.clock import seconds_ahead
 from gateway.cli import main
+from gateway.simulators.archive import SimulatedArchive
 from gateway.store.database import Database
 
 PAGE = Path(__file__).parents[2] / "docs" / "check.md"
@@ -153,8 +155,156 @@ def test_another_certificate_is_published(world: World) -> None:
 
 @pytest.mark.parametrize(("policy", "grade"), [("warn", WARN), ("reject", FAIL)])
 def test_certificate_of_an_unknown_authority(world: World, policy: str, grade: Grade) -> None:
-    world.set(trust={"certificates": str(world.network.ca_file), "chain": policy})
+    world.set(
+        trust={"certificates": str(world.network.ca_file), "chain": policy, "revocation": "off"}
+    )
     assert not_well(world.check()) == {"certificate-chain": grade}
+
+
+# --- old keystores --------------------------------------------------------------------
+
+
+def test_an_old_keystore_opens_or_has_a_line(world: World) -> None:
+    before = world.own
+    world.network.renew_certificate(ORGNR)
+    previous = before.keystore.with_suffix(".previous.p12")
+    old = {"keystore": str(previous), "keystore_password": before.keystore_password}
+    world.set(organisation={"old_keystores": [old]})
+    findings = world.check()
+    assert not_well(findings) == {}
+    assert f"{previous.name}: opened" in line(findings, "old-keystore-1").seen
+    world.set(organisation={"old_keystores": [old, {**old, "keystore_password": "feil-passord"}]})
+    findings = world.check()
+    assert not_well(findings) == {"old-keystore-2": FAIL}
+    assert "wrong password" in line(findings, "old-keystore-2").seen
+    assert "feil-passord" not in repr(findings)
+
+
+def test_the_old_certificate_is_still_published(world: World) -> None:
+    before = world.own
+    world.network.renew_certificate(ORGNR, publish=False)
+    assert not_well(world.check()) == {"certificate-published": FAIL}
+    old = {
+        "keystore": str(before.keystore.with_suffix(".previous.p12")),
+        "keystore_password": before.keystore_password,
+    }
+    world.set(organisation={"old_keystores": [old]})
+    findings = world.check()
+    assert not_well(findings) == {"certificate-published": WARN}
+    assert "old keystore" in line(findings, "certificate-published").seen
+
+
+# --- revocation lists -----------------------------------------------------------------
+
+
+@pytest.fixture
+def trusting(world: World) -> World:
+    """Trusts the simulated authority, as the real ones are trusted."""
+    world.network.renew_certificate(ORGNR)  # names the list where this network has it
+    mark = world.own.chain[0].fingerprint(hashes.SHA256()).hex()
+    authorities = world.folder / "tillit.toml"
+    authorities.write_text(
+        f'[test]\npolicies = []\nroots = {{simulated = "{mark}"}}\nintermediates = {{}}\n'
+    )
+    world.set(
+        trust={
+            "certificates": str(world.network.ca_file),
+            "environment": "test",
+            "authorities": str(authorities),
+        }
+    )
+    return world
+
+
+def test_revocation_list_of_our_authority(trusting: World) -> None:
+    assert not_well(trusting.check()) == {}
+    trusting.network.fault("crl", status=503, times=None)
+    findings = trusting.check()
+    assert not_well(findings) == {"revocation-list": WARN}
+    assert "/crl: HTTP 503" in line(findings, "revocation-list").seen
+    trusting.set(trust={"revocation": "off"})
+    findings = trusting.check()
+    assert not_well(findings) == {}
+    assert "revocation-list" not in {one.name for one in findings}
+
+
+def test_our_certificate_is_revoked(trusting: World) -> None:
+    trusting.network.revoke(ORGNR)
+    assert not_well(trusting.check()) == {"revocation-list": FAIL}
+
+
+# --- several organisations ------------------------------------------------------------
+
+OTHER = "974760673"
+
+
+@pytest.fixture
+def two(world: World) -> Iterator[World]:
+    """Acts for another organisation that has an archive of its own."""
+    with SimulatedArchive(
+        "Skogland", OTHER, dialect="ephorte", folder=world.folder / "other"
+    ) as archive:
+        world.serve(OTHER, "Skogland fylkeskommune", archive.url)
+        yield world
+
+
+def test_all_green_with_two_organisations(two: World) -> None:
+    findings = two.check()
+    assert {one.grade for one in findings} == {Grade.OK}, findings
+    theirs = {one.name for one in findings if one.name.endswith(f"-{OTHER}")}
+    for name in ("archive-service", "token-broker", "registry-self", "certificate-published"):
+        assert f"{name}-{OTHER}" in theirs
+    assert "dialect ephorte" in line(findings, f"archive-settings-{OTHER}").seen
+    assert "Skogland" in line(findings, f"registry-self-{OTHER}").seen
+
+
+def test_an_organisation_that_shares_our_archive_has_no_lines_for_one(world: World) -> None:
+    world.serve(OTHER, "Skogland fylkeskommune")
+    findings = world.check()
+    assert not_well(findings) == {}
+    names = [one.name for one in findings]
+    assert f"transport-{OTHER}" in names
+    assert f"archive-tcp-{OTHER}" not in names
+
+
+def test_only_the_other_archive_is_down(two: World, closed_port: int) -> None:
+    two.values["on_behalf_of"][0]["archive"]["url"] = f"http://127.0.0.1:{closed_port}/x"
+    findings = two.check()
+    assert not_well(findings) == {f"archive-tcp-{OTHER}": FAIL}
+    skipped = {one.name for one in findings if one.grade is SKIP}
+    assert skipped == {f"archive-{step}-{OTHER}" for step in ("http", "login", "service")}
+
+
+def test_our_trouble_with_tls_is_not_the_other_archives(two: World) -> None:
+    context, _ = server_tls(two.folder)
+    guarded = Guarded("Basic")
+    guarded.server.socket = context.wrap_socket(guarded.server.socket, server_side=True)
+    with guarded:
+        two.set(archive={"url": guarded.url.replace("http:", "https:"), **LOGINS["Basic"]})
+        findings = two.check()
+    assert not_well(findings) == {"archive-tls": FAIL}
+    assert line(findings, f"archive-service-{OTHER}").grade is Grade.OK
+
+
+def test_only_the_other_system_user_is_not_approved(two: World) -> None:
+    two.network.maskinporten.withdraw(OTHER)
+    findings = two.check()
+    assert not_well(findings) == {f"token-broker-{OTHER}": FAIL}
+    assert [one.name for one in findings if one.grade is SKIP] == [f"transport-{OTHER}"]
+
+
+def test_only_the_other_organisation_is_not_well_registered(two: World) -> None:
+    entry = two.network.registry.entries[OTHER]
+    entry.certificate = two.network.add_organisation("910075918", "Fremmed").certificate
+    assert not_well(two.check()) == {f"certificate-published-{OTHER}": FAIL}
+    del two.network.registry.entries[OTHER]
+    assert not_well(two.check()) == {f"registry-self-{OTHER}": FAIL}
+
+
+def test_searches_that_are_used_up_are_no_failure(two: World) -> None:
+    two.set(network={"rate_limits": True, "searches_per_minute": 2})
+    two.serve("889640782", "Tredje kommune")
+    assert not_well(two.check()) == {"transport-889640782": WARN}
 
 
 # --- servers that do not answer -------------------------------------------------------
@@ -451,6 +601,14 @@ def test_no_secret_is_printed(world: World, closed_port: int) -> None:
     assert not_well(findings) == {"keystore": FAIL, "archive-login": FAIL, "database": FAIL}
     text = repr(findings)
     assert not [one for one in secrets.values() if one in text]
+
+
+def test_long_names_have_a_line_of_their_own(two: World, run: Callable[..., tuple[int, str]]):
+    code, output = run("--config", str(two.config))
+    assert code == 0
+    lines = output.splitlines()
+    assert f"OK    certificate-published-{OTHER}" in lines
+    assert max(map(len, lines)) <= 80
 
 
 def _make_database(world: World) -> None:

@@ -13,7 +13,7 @@ from cryptography import x509
 from gateway.checks import Finding, Grade, run_checks
 from gateway.settings import Settings, load_settings
 from gateway.simulators.archive import SimulatedArchive
-from gateway.simulators.network import Network, Organisation
+from gateway.simulators.network import Network, Organisation, SystemUser
 from gateway.simulators.network.authority import Authority, new_key, write_keystore
 
 ORGNR = "910077473"
@@ -21,12 +21,12 @@ ORGNR = "910077473"
 
 @dataclass
 class World:
-    """`values` become gateway.toml: section → key → value."""
+    """`values` become gateway.toml: section → its keys, or a list of such."""
 
     folder: Path
     network: Network
     archive: SimulatedArchive
-    values: dict[str, dict[str, Any]] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
 
     @property
     def own(self) -> Organisation:
@@ -35,17 +35,22 @@ class World:
     @property
     def config(self) -> Path:
         path = self.folder / "gateway.toml"
-        lines = []
-        for section, keys in self.values.items():
-            lines.append(f"[{section}]")
-            # JSON's texts, numbers and truths are TOML's too.
-            lines += [f"{key} = {json.dumps(value)}" for key, value in keys.items()]
-        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        lines = [f"{section} = {_toml(value)}\n" for section, value in self.values.items()]
+        path.write_text("".join(lines), encoding="utf-8")
         return path
 
     def set(self, **sections: dict[str, Any]) -> None:
         for name, keys in sections.items():
             self.values.setdefault(name, {}).update(keys)
+
+    def serve(self, orgnr: str, name: str, archive: str | None = None) -> SystemUser:
+        """Act for another organisation too, with an archive of its own at that address."""
+        user = self.network.add_customer(self.own, orgnr, name)
+        served: dict[str, Any] = {"orgnr": orgnr, "system_user": user.external_ref}
+        if archive is not None:
+            served["archive"] = {"dialect": "ephorte", "url": archive}
+        self.values.setdefault("on_behalf_of", []).append(served)
+        return user
 
     def settings(self) -> Settings:
         return load_settings(self.config, {})
@@ -66,6 +71,15 @@ class World:
         write_keystore(self.folder / "other.p12", key, certificate, self.own.chain)
         self.set(organisation={"keystore": str(self.folder / "other.p12")})
         return certificate
+
+
+def _toml(value: Any) -> str:
+    """Tables and lists inline; JSON's texts, numbers and truths are TOML's too."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {_toml(one)}" for key, one in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return json.dumps(value)
 
 
 def not_well(findings: list[Finding]) -> dict[str, Grade]:
