@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import httpx
-from cryptography import x509
-
 from gateway.address_book import AddressBook
-from gateway.archives.dialects import load_dialect
-from gateway.archives.opening import is_mailbox, open_archive
-from gateway.certificates import load_keystore, load_trust, published_problem
 from gateway.edu.limits import Limits
 from gateway.engine.alerts import Alerts, Channel
 from gateway.engine.clock import Clock
-from gateway.engine.context import Books, Context, Policy, Served
+from gateway.engine.context import Context
 from gateway.engine.health import Finding, Health, Subject
 from gateway.engine.health import Limits as HealthLimits
 from gateway.engine.housekeeping import Housekeeping
@@ -26,27 +19,19 @@ from gateway.engine.ledger import Ledger
 from gateway.engine.operations import Operations
 from gateway.engine.published import PublishedCertificate
 from gateway.engine.worker import Workers
-from gateway.errors import ConfigurationError, ReceiverUnknown, RegistryUnavailable
+from gateway.errors import ConfigurationError, ReceiverUnknown
 from gateway.http import new_client
 from gateway.model import Event
 from gateway.notices import MailChannel, MailServer, WebhookChannel
-from gateway.package import Identity
-from gateway.ports import Archive, Transport
+from gateway.parts import compare_published, new_context, new_signers, open_store
 from gateway.registry import Registry
-from gateway.revocation import Revocation, over_http
-from gateway.settings import ArchiveSystem, Listen, Settings, TrustedSigners
+from gateway.settings import Listen, Settings
 from gateway.signers import Signers
 from gateway.soap.listener import Listener
 from gateway.soap.server import PATH, StartResponse, WsgiApp, create_app
-from gateway.store.blobs import BlobStore
-from gateway.store.database import Database
 from gateway.store.messages import Message
-from gateway.store.sealing import Sealer
-from gateway.tokens import TokenSource
-from gateway.translate import load_mapping
 from gateway.transports.altinn3 import Altinn3
-from gateway.transports.directory import Directory
-from gateway.transports.pace import Pace, limits, poll_interval
+from gateway.transports.pace import poll_interval
 from gateway.web import Access
 from gateway.web import create_app as create_web
 from gateway.web.metrics import Metrics
@@ -65,11 +50,11 @@ class Gateway:
     def __init__(
         self, settings: Settings, observers: Iterable[Callable[[Message, Event], None]] = ()
     ) -> None:
-        self.database, self.blobs = _open_store(settings)
+        self.database, self.blobs = open_store(settings)
         clock = Clock()
         http = new_client(hear=clock.hear)
-        signers = _signers(settings.trust, new_client())
-        self.context = _context(settings, self.database, self.blobs, clock, http, signers)
+        signers = new_signers(settings.trust, new_client())
+        self.context = new_context(settings, self.database, self.blobs, clock, http, signers)
         self.context.observers.extend(observers)
         ledger = Ledger(self.context)
         listen = settings.listen
@@ -204,108 +189,6 @@ def _limits(settings: Settings) -> HealthLimits:
     )
 
 
-def open_books(settings: Settings) -> Books:
-    """The store of a gateway, which may be running meanwhile, for the command line."""
-    database, blobs = _open_store(settings)
-    return Books(database=database, blobs=blobs, policy=_policy(settings))
-
-
-def _open_store(settings: Settings) -> tuple[Database, BlobStore]:
-    try:
-        settings.folder.mkdir(parents=True, exist_ok=True)
-        blobs = BlobStore(
-            settings.folder / "blobs",
-            Sealer.from_hex(settings.database.document_key)
-            if settings.database.document_key
-            else None,
-        )
-    except OSError as error:
-        raise ConfigurationError(f"folder: {error.filename}: {error.strerror}") from error
-    return Database(database_url(settings)), blobs
-
-
-def database_url(settings: Settings) -> str:
-    """The server's, or that of a file beside the documents. It may hold a password."""
-    return settings.database.url or f"sqlite:///{settings.folder / 'gateway.db'}"
-
-
-def _context(
-    settings: Settings,
-    database: Database,
-    blobs: BlobStore,
-    clock: Clock,
-    http: httpx.Client,
-    signers: Signers | None,
-) -> Context:
-    organisation = settings.organisation
-    identities = [
-        load_keystore(one.keystore, one.keystore_password, one.keystore_alias)
-        for one in (organisation, *organisation.old_keystores)
-    ]
-    tokens = new_tokens(settings, identities[0], http, lambda: clock.now().timestamp())
-    return Context(
-        database=database,
-        blobs=blobs,
-        transport=new_transport(settings, tokens, http),
-        addresses=new_addresses(settings, tokens, http),
-        archives=_archives(settings),
-        identities=identities,
-        mapping=load_mapping(settings.messages.profile, switches=settings.messages.switches),
-        policy=_policy(settings),
-        now=clock.now,
-        clock=clock,
-        vet_signer=signers.vet if signers is not None else lambda opened: (),
-    )
-
-
-def new_tokens(
-    settings: Settings,
-    identity: Identity,
-    http: httpx.Client,
-    clock: Callable[[], float] = time.time,
-) -> TokenSource:
-    """Where the network's tokens come from; `clock` gives Unix time."""
-    network = settings.network
-    return TokenSource(
-        token_endpoint=network.token_url,
-        audience=network.token_audience,
-        exchange=network.exchange_url,
-        client_id=network.client_id,
-        identity=identity,
-        http=http,
-        clock=clock,
-    )
-
-
-def new_transport(settings: Settings, tokens: TokenSource, http: httpx.Client) -> Transport:
-    """The network that the settings chose."""
-    network = settings.network
-    if network.transport == "directory":
-        assert network.directory is not None, "settings without it are refused"
-        return Directory(
-            network.directory,
-            channel=network.channel,
-            accept_any_reference=network.accept_any_reference,
-        )
-    return Altinn3(
-        network.broker_url,
-        network.resource,
-        tokens,
-        parties={
-            settings.organisation.orgnr: network.system_user,
-            **{one.orgnr: one.system_user for one in settings.on_behalf_of},
-        },
-        http=http,
-        channel=network.channel,
-        accept_any_reference=network.accept_any_reference,
-        pace=Pace(
-            limits(network.searches_per_minute, network.calls_per_minute)
-            if network.rate_limits
-            else None
-        ),
-    )
-
-
 def _poll_seconds(settings: Settings) -> float:
     """The pause between polls: longer when many organisations share Altinn's limits."""
     chosen = settings.network.poll_seconds
@@ -314,22 +197,6 @@ def _poll_seconds(settings: Settings) -> float:
     # One of them is kept for what people ask.
     searches = settings.network.searches_per_minute - 1
     return poll_interval(1 + len(settings.on_behalf_of), chosen, searches_per_minute=searches)
-
-
-def new_addresses(
-    settings: Settings, tokens: TokenSource, http: httpx.Client
-) -> Registry | AddressBook:
-    """The registry, or the file that stands in for it."""
-    network = settings.network
-    if network.addresses is not None:
-        return AddressBook(network.addresses, settings.messages.process)
-    return Registry(
-        network.registry_url,
-        tokens.access(network.registry_scopes.split(), exchanged=False),
-        http=http,
-        default_process=settings.messages.process,
-        sign=network.registry_signed,
-    )
 
 
 def _compare_published(context: Context) -> Callable[[], str | None]:
@@ -349,35 +216,6 @@ def _compare_published(context: Context) -> Callable[[], str | None]:
         return "; ".join(found) or None
 
     return compare
-
-
-def compare_published(
-    addresses: Registry | AddressBook, orgnr: str, identities: Iterable[Identity], now: datetime
-) -> str | None:
-    """What is wrong with the certificate that is published for us; None when it is ours.
-
-    Raises as `Registry.published_certificate` does.
-    """
-    pem = addresses.published_certificate(orgnr)
-    try:
-        published = x509.load_pem_x509_certificate(pem.encode())
-    except ValueError as error:
-        raise RegistryUnavailable("our published certificate cannot be read") from error
-    problems = [published_problem(it.certificate, published, now) for it in identities]
-    return None if None in problems else problems[0]
-
-
-def _signers(trusted: TrustedSigners, http: httpx.Client) -> Signers | None:
-    """None when the operator gave no certificates to hold signers against."""
-    if trusted.certificates is None:
-        return None
-    asks = trusted.revocation != "off"
-    return Signers(
-        load_trust(trusted.environment, [trusted.certificates], trusted.authorities),
-        reject=trusted.chain == "reject",
-        revocation=Revocation(over_http(http)) if asks else None,
-        required=trusted.revocation == "required",
-    )
 
 
 def _lists_finding(signers: Signers | None) -> Callable[[], Finding | None]:
@@ -404,42 +242,3 @@ def _foreign_finding(context: Context) -> Callable[[], Finding | None]:
         return Finding(Subject.FOREIGN, True, summary, figures={"count": count})
 
     return examine
-
-
-def _policy(settings: Settings) -> Policy:
-    archives = {settings.organisation.orgnr: settings.archive}
-    archives |= {one.orgnr: one.archive or settings.archive for one in settings.on_behalf_of}
-    return Policy(
-        served=tuple(_served(orgnr, archive) for orgnr, archive in archives.items()),
-        process=settings.messages.process,
-        fallback_sender=settings.messages.fallback_sender,
-        max_letter_bytes=settings.messages.max_letter_bytes,
-        time_to_live=timedelta(hours=settings.messages.ttl_hours),
-        channel=settings.network.channel,
-        first_retry=timedelta(seconds=settings.messages.retry_seconds),
-        unclear_wait=timedelta(seconds=settings.messages.unclear_seconds),
-        receipt_wait=timedelta(hours=hours) if (hours := settings.messages.receipt_hours) else None,
-    )
-
-
-def _served(orgnr: str, archive: ArchiveSystem) -> Served:
-    by_mail = is_mailbox(archive)
-    parties = archive.appreceipt_parties
-    if parties is None and not by_mail:
-        parties = load_dialect(archive.dialect).appreceipt_parties
-    return Served(
-        orgnr=orgnr,
-        system=archive.dialect,
-        parties_original=parties == "original",
-        archive_sends_receipts=not by_mail,
-        ok_on_empty_payload=archive.return_ok_on_empty_payload,
-    )
-
-
-def _archives(settings: Settings) -> dict[str, Archive]:
-    """The archive of each organisation; those without one of their own share ours."""
-    ours = open_archive(settings.archive, settings.mail)
-    archives = {settings.organisation.orgnr: ours}
-    for one in settings.on_behalf_of:
-        archives[one.orgnr] = ours if one.archive is None else open_archive(one.archive, one.mail)
-    return archives

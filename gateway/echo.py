@@ -18,7 +18,6 @@ from typing import Any, BinaryIO
 
 from lxml import etree
 
-from gateway.app import open_books
 from gateway.archives.settings import ArchiveSettings
 from gateway.archives.soap import SoapArchive
 from gateway.engine.masking import masked
@@ -32,6 +31,7 @@ from gateway.model import (
     Party,
     Status,
 )
+from gateway.parts import open_books
 from gateway.ports import Delivery
 from gateway.settings import Settings
 from gateway.soap.listener import local_url

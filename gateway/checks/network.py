@@ -10,7 +10,6 @@ from functools import partial
 import httpx
 
 from gateway.address_book import AddressBook
-from gateway.app import compare_published, new_addresses, new_tokens, new_transport
 from gateway.checks.clock import Clock
 from gateway.checks.connection import failed_step
 from gateway.checks.finding import Check, Verdict, fail, for_organisation, ok, warn
@@ -18,6 +17,7 @@ from gateway.checks.keys import Keys
 from gateway.engine.ledger import RECEIPT_PROCESS
 from gateway.errors import NetworkUnavailable, ReceiverUnknown
 from gateway.http import call
+from gateway.parts import compare_published, new_addresses, new_tokens, new_transport
 from gateway.ports import Transport
 from gateway.registry import Registry
 from gateway.settings import Settings

@@ -8,8 +8,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from gateway.app import database_url
 from gateway.checks.finding import Check, Verdict, fail, ok, warn
+from gateway.parts import database_url
 from gateway.settings import Settings
 from gateway.store.probe import probe_database
 

@@ -54,7 +54,7 @@ def _operating(function: Callable[..., None]) -> Callable[..., None]:
     @click.pass_obj
     @wraps(function)
     def run(config: Path, /, **arguments: Any) -> None:
-        from gateway.app import open_books
+        from gateway.parts import open_books
         from gateway.settings import load_settings
 
         with _explained():
