@@ -85,6 +85,10 @@ class Outbound:
         if transfer is None:
             transfer = transport.announce(parcel)
             with self._ledger.entry() as entry:
+                # Whoever took the job meanwhile does not know of this transfer, and sends
+                # one of its own; ours stays empty, and nobody ever sees it.
+                if not jobs.is_ours(entry.tx, job):
+                    return
                 jobs.announce_transfer(entry.tx, message.row_id, transfer, entry.now)
         transport.upload(transfer, parcel)
         return self._sent(job, message, transfer, circuit)

@@ -104,6 +104,14 @@ def any_due(tx: Connection, task: Task, now: datetime) -> bool:
     return found is not None
 
 
+def is_ours(tx: Connection, claimed: Job) -> bool:
+    """Whether the lease still holds; nobody takes the job before this transaction ends."""
+    held = sa.select(job.c.id).where(
+        job.c.id == claimed.id, job.c.attempt == claimed.attempt, job.c.held.is_(True)
+    )
+    return tx.execute(held.with_for_update()).first() is not None
+
+
 def begin(tx: Connection, ours: Job, now: datetime) -> bool:
     """Remember that the other side is about to act; False when the lease was lost."""
     return _update(tx, ours, unclear=now)

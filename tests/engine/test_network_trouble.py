@@ -7,6 +7,7 @@ variations and the neighbours.
 from __future__ import annotations
 
 import uuid
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from letters_and_traces import (
@@ -25,10 +26,13 @@ from letters_and_traces import (
 
 from gateway.demo import Demo
 from gateway.model import ReceiptType, Status
+from gateway.ports import Parcel
 from gateway.settings import Messages
 from gateway.simulators.archive import Behaviour
 from gateway.store import messages
+from gateway.store.jobs import Task
 from gateway.store.messages import Kind
+from gateway.store.tables import job
 from gateway.store.tables import message as messages_table
 
 
@@ -54,6 +58,30 @@ def test_a_download_that_breaks_off_arrives_intact(troubled: Pair) -> None:
 def test_a_byte_changed_in_transit_is_noticed_and_fetched_again(troubled: Pair) -> None:
     troubled.demo.network.fault("download", flip_byte=30_000)
     arrives_once(troubled, send(troubled))
+
+
+def test_who_lost_the_lease_while_announcing_uploads_nothing(
+    troubled: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another worker knows nothing of that transfer and sends one of its own."""
+    gateway, network = troubled.a.gateway, troubled.demo.network
+    announce = gateway.context.transport.announce
+    late: list[str] = []
+
+    def announce_late(parcel: Parcel) -> str:
+        transfer = announce(parcel)
+        if not late:
+            late.append(transfer)
+            with gateway.database.write() as tx:
+                long_ago = datetime.now(UTC) - timedelta(hours=1)
+                tx.execute(job.update().where(job.c.task == Task.SEND).values(due=long_ago))
+            until(lambda: any(one.status.name == "Published" for one in network.transfers))
+        return transfer
+
+    monkeypatch.setattr(gateway.context.transport, "announce", announce_late)
+    arrives_once(troubled, send(troubled))
+    by_id = {one.id: one.status.name for one in network.transfers}
+    assert by_id[late[0]] == "Initialized"
 
 
 @pytest.mark.parametrize("call", ["token", "exchange", "initialize", "upload", "process"])

@@ -57,7 +57,7 @@ from letters_and_traces import (
     until,
 )
 
-from gateway import app
+from gateway import parts
 from gateway.demo import Demo
 from gateway.engine import outbound
 from gateway.engine.health import Subject
@@ -417,9 +417,9 @@ def test_15_poison_zip(troubled: Pair) -> None:
 
 def test_16_expiry_before_pickup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody fetches it: its archive is told once, and nobody gets it from the grave."""
-    policy = app._policy
+    policy = parts._policy
     monkeypatch.setattr(
-        app, "_policy", lambda settings: replace(policy(settings), deadline_grace=timedelta())
+        parts, "_policy", lambda settings: replace(policy(settings), deadline_grace=timedelta())
     )
     short = Messages(retry_seconds=0.2, ttl_hours=3 / 3600)
     with Demo(tmp_path / "demo", lambda line: None, messages=short) as demo, ExitStack() as stack:
