@@ -186,10 +186,11 @@ class Inbound:
             for one in opened.documents:  # the first time's are kept, these are not needed
                 self._context.blobs.discard(one.content)
             return
-        metadata = [one for one in opened.documents if one.filename == "arkivmelding.xml"]
-        files = [one for one in opened.documents if one.filename != "arkivmelding.xml"]
-        messages.add_documents(entry.tx, letter.row_id, metadata, Role.METADATA)
-        messages.add_documents(entry.tx, letter.row_id, files)
+        metadata = next(
+            (one for one in opened.documents if one.filename == "arkivmelding.xml"), None
+        )
+        files = [one for one in opened.documents if one is not metadata]
+        messages.add_documents(entry.tx, letter.row_id, files, metadata=metadata)
         said = sbd.unknown if sbd.avtalt is None else sbd.avtalt
         if said is not None:
             content = self._business_message(said, "melding" if sbd.avtalt is None else "avtalt")

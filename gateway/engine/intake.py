@@ -48,7 +48,7 @@ from gateway.model import (
 )
 from gateway.store import jobs, messages
 from gateway.store.jobs import Task
-from gateway.store.messages import Duplicate, Kind, Message, Role
+from gateway.store.messages import Duplicate, Kind, Message
 from gateway.translate import Facts, to_arkivmelding
 
 log = logging.getLogger(__name__)
@@ -57,9 +57,6 @@ audit = logging.getLogger("gateway.audit")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _ELEVEN_DIGITS = re.compile(r"\d{11}")
 _DIALOGUE_SECONDS = 5.0
-
-
-_LETTERS_OUT = {"direction": Direction.OUTGOING, "kind": Kind.LETTER}
 
 
 class Intake:
@@ -247,9 +244,9 @@ class Intake:
                     replace(letter, message_id=ids[0], conversation_id=ids[1]), Fact.ACCEPTED
                 )
                 main = Document("arkivmelding.xml", "text/xml", metadata)
-                messages.add_documents(entry.tx, stored.row_id, [main], Role.METADATA)
-                messages.add_documents(entry.tx, stored.row_id, translated.documents)
+                messages.add_documents(entry.tx, stored.row_id, translated.documents, metadata=main)
         except Duplicate as duplicate:  # the same request arrived twice at the same time
+            self._context.blobs.discard(metadata)
             known = self._known(str(duplicate))
             assert known is not None
             return _same_or_conflict(known, content_hash)
@@ -264,16 +261,13 @@ class Intake:
         new = self._context.new_id()
         if archive_id is None:
             return new, new
-        sibling = messages.find(
-            tx, **_LETTERS_OUT, archive_conversation_id=archive_id, sender=sender
-        )
-        if sibling is not None:
-            return new, sibling.conversation_id
-        if not _UUID.fullmatch(archive_id):
-            return new, new  # M2
         ours = archive_id.lower()
-        taken = messages.find(tx, **_LETTERS_OUT, message_id=ours)
-        return (ours, ours) if taken is None else (new, new)
+        conversation, is_taken = messages.conversation(tx, archive_id, sender, ours)
+        if conversation is not None:
+            return new, conversation  # the same letter to another receiver
+        if is_taken or not _UUID.fullmatch(archive_id):
+            return new, new  # M2
+        return ours, ours
 
     def _write_metadata(self, xml: bytes, beside: Sequence[Content]) -> Content:
         writer = self._context.blobs.create(beside)

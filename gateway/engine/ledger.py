@@ -169,6 +169,11 @@ class Entry:
         description: str | None,
         answer: AppReceipt | None,
     ) -> None:
+        asked = {}
+        for action in consequence.actions:
+            asked |= self._jobs_of(action, message)
+        jobs.add_all(self.tx, message.row_id, asked)
+        self.due += [task for task, due in asked.items() if due <= self.now]
         for action in consequence.actions:
             self._carry_out(action, message, description, answer)
         if (
@@ -184,18 +189,21 @@ class Entry:
         messages.add_event(self.tx, message.row_id, event)
         self.happened.append((message, event))
 
+    def _jobs_of(self, action: Action, message: Message) -> dict[Task, datetime]:
+        """The tasks that are all there is to an action, and when they are due."""
+        match action:
+            case Action.SEND:
+                return {Task.SEND: self.now}
+            case Action.DELIVER:
+                return {Task.DELIVER: self.now}
+            case Action.WATCH_DEADLINE if message.expires is not None:
+                return {Task.EXPIRE: message.expires + self.context.policy.deadline_grace}
+        return {}
+
     def _carry_out(
         self, action: Action, message: Message, cause: str | None, answer: AppReceipt | None
     ) -> None:
         match action:
-            case Action.SEND:
-                self._ask_for(Task.SEND, message)
-            case Action.DELIVER:
-                self._ask_for(Task.DELIVER, message)
-            case Action.WATCH_DEADLINE:
-                if message.expires is not None:
-                    due = message.expires + self.context.policy.deadline_grace
-                    jobs.add(self.tx, message.row_id, Task.EXPIRE, due)
             case Action.WATCH_RECEIPT:
                 self._watch_receipt(message, answer)
             case Action.STATUS_MOTTATT:
@@ -223,10 +231,6 @@ class Entry:
         if self.answered(letter) is None:
             messages.keep_answer(self.tx, letter.row_id, answer or OK)
             jobs.add(self.tx, letter.row_id, Task.RECEIPT, self.now + policy.receipt_wait)
-
-    def _ask_for(self, task: Task, message: Message) -> None:
-        jobs.add(self.tx, message.row_id, task, self.now)
-        self.due.append(task)
 
     def hurry(self, message: Message, task: Task) -> None:
         """Let what waits for its next attempt be tried now."""

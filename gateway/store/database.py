@@ -34,9 +34,10 @@ class Database:
         try:
             self.engine = _engine(url)
             self.shared = self.engine.dialect.name != "sqlite"
-            self._reading: dict[str, Any] = {"gateway_reads_only": True}
+            reading: dict[str, Any] = {"gateway_reads_only": True}
             if self.shared:  # each statement would otherwise see another moment
-                self._reading |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+                reading |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+            self._reading = self.engine.execution_options(**reading)
             self._group = None if self.shared else GroupCommit(self.engine)
             migrate(self.engine, NODE)
         except (ArgumentError, ImportError) as error:
@@ -53,9 +54,8 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A consistent view that blocks no writer."""
-        with self.engine.connect().execution_options(**self._reading) as tx:
-            with tx.begin():
-                yield tx
+        with self._reading.begin() as tx:
+            yield tx
 
     def close(self) -> None:
         """Give back every connection."""

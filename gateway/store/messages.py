@@ -151,6 +151,46 @@ def find(tx: Connection, *where: sa.ColumnElement[bool], **values: object) -> Me
     return None if row is None else from_row(row)
 
 
+_OUTGOING_LETTERS = (
+    sa.select(
+        message.c.archive_conversation_id,
+        message.c.sender,
+        message.c.message_id,
+        message.c.conversation_id,
+    )
+    .where(
+        message.c.direction == Direction.OUTGOING,
+        message.c.kind == Kind.LETTER,
+        sa.or_(
+            sa.and_(
+                message.c.archive_conversation_id == sa.bindparam("archive_id"),
+                message.c.sender == sa.bindparam("sender"),
+            ),
+            message.c.message_id == sa.bindparam("own_id"),
+        ),
+    )
+    .order_by(message.c.id)
+)
+
+
+def conversation(
+    tx: Connection, archive_id: str, sender: str, own_id: str
+) -> tuple[str | None, bool]:
+    """What an archive's id of a conversation stands for, among outgoing letters.
+
+    The conversation id that letters of `sender` with this id have, None when there are
+    none; and whether `own_id` is some letter's message id.
+    """
+    wanted = {"archive_id": archive_id, "sender": sender, "own_id": own_id}
+    rows = tx.execute(_OUTGOING_LETTERS, wanted).all()
+    ours = [
+        row.conversation_id
+        for row in rows
+        if (row.archive_conversation_id, row.sender) == (archive_id, sender)
+    ]
+    return (ours[0] if ours else None), any(row.message_id == own_id for row in rows)
+
+
 @cache
 def _oldest(columns: tuple[str, ...]) -> sa.Select[Any]:
     """Made once for each set of columns: making it takes longer than running it."""
@@ -200,32 +240,41 @@ def events(tx: Connection, row_id: int) -> list[Event]:
     return [Event(row.at, Status(row.status), row.description) for row in rows]
 
 
+_INSERT_DOCUMENT = document.insert()
+
+
 def add_documents(
     tx: Connection,
     row_id: int,
     documents: Iterable[Document],
     role: Role = Role.FILE,
+    *,
+    metadata: Document | None = None,
     md5: str | None = None,
 ) -> None:
-    """Attach documents whose content lies in the blob store."""
+    """Attach documents whose content lies in the blob store, and the `metadata` about them."""
     values = [
-        {
-            "message": row_id,
-            "role": role,
-            "position": position,
-            "filename": one.filename,
-            "mime_type": one.mime_type,
-            "title": one.title,
-            "blob": one.content.key,  # type: ignore[attr-defined]
-            "start": one.content.start,  # type: ignore[attr-defined]
-            "size": one.content.size,
-            "sha256": one.content.sha256,
-            "md5": md5,
-        }
-        for position, one in enumerate(documents, start=1)
+        _document(row_id, role, position, one) for position, one in enumerate(documents, start=1)
     ]
+    if metadata is not None:
+        values.append(_document(row_id, Role.METADATA, 1, metadata))
     if values:
-        tx.execute(document.insert(), values)
+        tx.execute(_INSERT_DOCUMENT, [{**one, "md5": md5} for one in values])
+
+
+def _document(row_id: int, role: Role, position: int, one: Document) -> dict[str, object]:
+    return {
+        "message": row_id,
+        "role": role,
+        "position": position,
+        "filename": one.filename,
+        "mime_type": one.mime_type,
+        "title": one.title,
+        "blob": one.content.key,  # type: ignore[attr-defined]
+        "start": one.content.start,  # type: ignore[attr-defined]
+        "size": one.content.size,
+        "sha256": one.content.sha256,
+    }
 
 
 def documents(tx: Connection, row_id: int, blobs: BlobStore, *roles: Role) -> tuple[Document, ...]:
