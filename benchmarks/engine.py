@@ -78,7 +78,7 @@ def accept(database: Database, blobs: BlobStore) -> None:
     blobs.keep(contents)
     with database.write() as tx:
         stored = messages.add(tx, letter())
-        messages.begin_timeline(tx, stored.row_id, Event(now(), Status.OPPRETTET))
+        messages.begin_timelines(tx, [(stored.row_id, Event(now(), Status.OPPRETTET))])
         jobs.add(tx, stored.row_id, Task.SEND, now())
         jobs.add(tx, stored.row_id, Task.EXPIRE, now() + timedelta(hours=24))
         metadata = Document("arkivmelding.xml", "text/xml", contents[1])

@@ -190,7 +190,7 @@ class Inbound:
             (one for one in opened.documents if one.filename == "arkivmelding.xml"), None
         )
         files = [one for one in opened.documents if one is not metadata]
-        messages.add_documents(entry.tx, letter.row_id, files, metadata=metadata)
+        messages.add_contents(entry.tx, [(letter.row_id, metadata, files)])
         said = sbd.unknown if sbd.avtalt is None else sbd.avtalt
         if said is not None:
             content = self._business_message(said, "melding" if sbd.avtalt is None else "avtalt")

@@ -19,6 +19,7 @@ from sqlalchemy.engine import Connection
 from gateway.edu.payload import Payload, PayloadKind
 from gateway.engine.context import Context, Served
 from gateway.engine.ledger import LETTER_TYPE, RECEIPT_PROCESS, RECEIPT_TYPE, Ledger
+from gateway.engine.new_letters import NewLetter, NewLetters
 from gateway.engine.own_receipt import record_late_receipt
 from gateway.engine.prompt import Prompt
 from gateway.errors import (
@@ -33,7 +34,6 @@ from gateway.errors import (
     RequestRefused,
     TooLarge,
 )
-from gateway.lifecycle import Fact
 from gateway.model import (
     CONTENT_REF,
     OK,
@@ -66,6 +66,7 @@ class Intake:
         self._context = context
         self._ledger = ledger
         self._policy = context.policy
+        self._letters = NewLetters(ledger)
         self._prompt = Prompt(_DIALOGUE_SECONDS)
 
     def can_receive(self, orgnr: str | None) -> bool:
@@ -213,7 +214,7 @@ class Intake:
         letter = Message(
             direction=Direction.OUTGOING,
             kind=Kind.LETTER,
-            message_id="",
+            message_id="",  # both are given when it is stored
             conversation_id="",
             archive_conversation_id=archive_id,
             sender=ours.orgnr,
@@ -238,13 +239,14 @@ class Intake:
         # decides, and never a row without its file.
         self._context.blobs.keep(contents)
         try:
-            with self._ledger.entry() as entry:
-                ids = self._ids(entry.tx, archive_id, ours.orgnr)
-                stored = entry.begin(
-                    replace(letter, message_id=ids[0], conversation_id=ids[1]), Fact.ACCEPTED
+            self._letters.store(
+                NewLetter(
+                    letter,
+                    self._context.new_id(),
+                    Document("arkivmelding.xml", "text/xml", metadata),
+                    translated.documents,
                 )
-                main = Document("arkivmelding.xml", "text/xml", metadata)
-                messages.add_documents(entry.tx, stored.row_id, translated.documents, metadata=main)
+            )
         except Duplicate as duplicate:  # the same request arrived twice at the same time
             self._context.blobs.discard(metadata)
             known = self._known(str(duplicate))
@@ -255,19 +257,6 @@ class Intake:
     def _known(self, key: str) -> Message | None:
         with self._context.database.read() as tx:
             return messages.find(tx, duplicate_key=key)
-
-    def _ids(self, tx: Connection, archive_id: str | None, sender: str) -> tuple[str, str]:
-        """Message id and conversation id (design, decision 7; bestedu-soap 3.7)."""
-        new = self._context.new_id()
-        if archive_id is None:
-            return new, new
-        ours = archive_id.lower()
-        conversation, is_taken = messages.conversation(tx, archive_id, sender, ours)
-        if conversation is not None:
-            return new, conversation  # the same letter to another receiver
-        if is_taken or not _UUID.fullmatch(archive_id):
-            return new, new  # M2
-        return ours, ours
 
     def _write_metadata(self, xml: bytes, beside: Sequence[Content]) -> Content:
         writer = self._context.blobs.create(beside)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -127,18 +127,40 @@ class Entry:
 
         The message with its id. Raises `messages.Duplicate`; the entry lives on.
         """
-        consequence = step(_SORTS[new.kind, new.direction], fact)
-        status = consequence.status
-        if status is None:
-            stored = messages.add(self.tx, new)
-        else:
-            state = derived_state([status])
-            stored = messages.add(self.tx, replace(new, state=state, updated=self.now))
-            event = Event(self.now, status, description)
-            messages.begin_timeline(self.tx, stored.row_id, event)
-            self.happened.append((stored, event))
-        self._follow(consequence, stored, fact, description, answer)
+        stored = messages.add(self.tx, self._begun(new, fact))
+        self._follow_all([stored], fact, description, answer)
         return stored
+
+    def begin_all(self, new: Sequence[Message], fact: Fact) -> list[Message]:
+        """As `begin`, for messages whose ids differ; any duplicate loses the transaction."""
+        stored = messages.add_all(self.tx, [self._begun(one, fact) for one in new])
+        self._follow_all(stored, fact)
+        return stored
+
+    def _begun(self, new: Message, fact: Fact) -> Message:
+        status = _consequence(new, fact).status
+        if status is None:
+            return new
+        return replace(new, state=derived_state([status]), updated=self.now)
+
+    def _follow_all(
+        self,
+        stored: Sequence[Message],
+        fact: Fact,
+        description: str | None = None,
+        answer: AppReceipt | None = None,
+    ) -> None:
+        """Begin the timelines of messages, and do what follows."""
+        begun = [
+            (one, Event(self.now, status, description))
+            for one in stored
+            if (status := _consequence(one, fact).status) is not None
+        ]
+        messages.begin_timelines(self.tx, [(one.row_id, event) for one, event in begun])
+        self.happened += begun
+        self._ask_for(stored, fact)
+        for one in stored:
+            self._follow(one, fact, description, answer)
 
     def record(
         self,
@@ -151,7 +173,7 @@ class Entry:
 
         `answer` is what the other side is told when the fact calls for a receipt.
         """
-        consequence = step(_SORTS[message.kind, message.direction], fact)
+        consequence = _consequence(message, fact)
         if consequence.status is not None:
             messages.lock(self.tx, message.row_id)
             event = Event(self.now, consequence.status, description)
@@ -159,22 +181,33 @@ class Entry:
             known = [one.status for one in messages.events(self.tx, message.row_id)]
             messages.change(self.tx, message.row_id, state=derived_state(since_retry(known)))
             self.happened.append((message, event))
-        self._follow(consequence, message, fact, description, answer)
+        self._ask_for([message], fact)
+        self._follow(message, fact, description, answer)
+
+    def _ask_for(self, affected: Iterable[Message], fact: Fact) -> None:
+        """Write down the jobs that follow for these messages."""
+        asked = []
+        for message in affected:
+            for action in _consequence(message, fact).actions:
+                match action:
+                    case Action.SEND:
+                        asked.append((message.row_id, Task.SEND, self.now))
+                    case Action.DELIVER:
+                        asked.append((message.row_id, Task.DELIVER, self.now))
+                    case Action.WATCH_DEADLINE if message.expires is not None:
+                        due = message.expires + self.context.policy.deadline_grace
+                        asked.append((message.row_id, Task.EXPIRE, due))
+        jobs.add_all(self.tx, asked)
+        self.due += [task for _, task, due in asked if due <= self.now]
 
     def _follow(
         self,
-        consequence: Step,
         message: Message,
         fact: Fact,
         description: str | None,
         answer: AppReceipt | None,
     ) -> None:
-        asked = {}
-        for action in consequence.actions:
-            asked |= self._jobs_of(action, message)
-        jobs.add_all(self.tx, message.row_id, asked)
-        self.due += [task for task, due in asked.items() if due <= self.now]
-        for action in consequence.actions:
+        for action in _consequence(message, fact).actions:
             self._carry_out(action, message, description, answer)
         if (
             fact is Fact.FILED
@@ -188,17 +221,6 @@ class Entry:
         event = Event(self.now, Status.ANNET, description)
         messages.add_event(self.tx, message.row_id, event)
         self.happened.append((message, event))
-
-    def _jobs_of(self, action: Action, message: Message) -> dict[Task, datetime]:
-        """The tasks that are all there is to an action, and when they are due."""
-        match action:
-            case Action.SEND:
-                return {Task.SEND: self.now}
-            case Action.DELIVER:
-                return {Task.DELIVER: self.now}
-            case Action.WATCH_DEADLINE if message.expires is not None:
-                return {Task.EXPIRE: message.expires + self.context.policy.deadline_grace}
-        return {}
 
     def _carry_out(
         self, action: Action, message: Message, cause: str | None, answer: AppReceipt | None
@@ -328,6 +350,10 @@ class Entry:
             ),
             Fact.ACCEPTED,
         )
+
+
+def _consequence(message: Message, fact: Fact) -> Step:
+    return step(_SORTS[message.kind, message.direction], fact)
 
 
 def _status_process(original: Message) -> str | None:

@@ -8,6 +8,7 @@ commit (performance 2.4). Nobody returns before the commit that holds his work.
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -63,7 +64,7 @@ class GroupCommit:
             # Even after a failure: what it saw of the others' work may not be durable yet.
             self._wait_for(batch)
         if batch.error is not None:
-            raise batch.error
+            raise copy.copy(batch.error) from batch.error  # each his own, with his own traceback
 
     def _begin(self) -> _Batch:
         connection = self._engine.connect()

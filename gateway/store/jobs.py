@@ -6,7 +6,7 @@ job become due again, and no reaper is needed (performance 0, decision 3).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -57,14 +57,16 @@ _ADD = job.insert().from_select(
 
 def add(tx: Connection, message: int, task: Task, due: datetime) -> None:
     """Ask for `task`; harmless when it was asked for before."""
-    add_all(tx, message, {task: due})
+    add_all(tx, [(message, task, due)])
 
 
-def add_all(tx: Connection, message: int, due: Mapping[Task, datetime]) -> None:
-    """Ask for several tasks, each at its own time, as `add` does."""
-    asked = [{"to_message": message, "new_task": task, "when": when} for task, when in due.items()]
-    if asked:
-        tx.execute(_ADD, asked)
+def add_all(tx: Connection, asked: Iterable[tuple[int, Task, datetime]]) -> None:
+    """Ask for several tasks of several messages, as `add` does."""
+    values = [
+        {"to_message": message, "new_task": task, "when": due} for message, task, due in asked
+    ]
+    if values:
+        tx.execute(_ADD, values)
 
 
 def claim(

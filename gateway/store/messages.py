@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from enum import StrEnum
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
@@ -109,21 +109,40 @@ _COLUMNS = tuple(one.name for one in fields(Message) if one.name != "id")
 
 def add(tx: Connection, new: Message) -> Message:
     """Store `new`; the same with its id. Raises `Duplicate`; the transaction lives on."""
-    values = {name: getattr(new, name) for name in _COLUMNS}
-    values["receipt"] = _receipt_to_json(new.receipt)
-    values["losses"] = [loss._asdict() for loss in new.losses]
-    values["warnings"] = list(new.warnings)
-    values["updated"] = new.updated or new.created
     try:
         # SQLite takes back a failed statement alone, PostgreSQL needs a savepoint for it.
         with nullcontext() if tx.dialect.name == "sqlite" else tx.begin_nested():
-            result = tx.execute(_INSERT, values)
+            result = tx.execute(_INSERT, _to_row(new))
     except IntegrityError as error:
         if new.duplicate_key and find(tx, duplicate_key=new.duplicate_key):
             raise Duplicate(new.duplicate_key) from error
         raise
     (row_id,) = result.inserted_primary_key or (None,)
     return replace(new, id=row_id)
+
+
+_INSERT_ALL = _INSERT.returning(message.c.id, message.c.message_id)
+
+
+def add_all(tx: Connection, new: Sequence[Message]) -> list[Message]:
+    """Store several whose message ids differ; the same with their ids.
+
+    Raises `sqlalchemy.exc.IntegrityError` for a duplicate; the transaction is then lost.
+    """
+    if not new:
+        return []
+    rows = tx.execute(_INSERT_ALL, [_to_row(one) for one in new])
+    ids = {row.message_id: row.id for row in rows}
+    return [replace(one, id=ids[one.message_id]) for one in new]
+
+
+def _to_row(new: Message) -> dict[str, Any]:
+    values = {name: getattr(new, name) for name in _COLUMNS}
+    values["receipt"] = _receipt_to_json(new.receipt)
+    values["losses"] = [loss._asdict() for loss in new.losses]
+    values["warnings"] = list(new.warnings)
+    values["updated"] = new.updated or new.created
+    return values
 
 
 def get(tx: Connection, row_id: int) -> Message:
@@ -151,44 +170,40 @@ def find(tx: Connection, *where: sa.ColumnElement[bool], **values: object) -> Me
     return None if row is None else from_row(row)
 
 
-_OUTGOING_LETTERS = (
-    sa.select(
-        message.c.archive_conversation_id,
-        message.c.sender,
-        message.c.message_id,
-        message.c.conversation_id,
-    )
+class Namesake(NamedTuple):
+    """An outgoing letter with an id or a duplicate key that a new one would have too."""
+
+    duplicate_key: str | None
+    archive_conversation_id: str | None
+    sender: str
+    message_id: str
+    conversation_id: str
+
+
+_NAMESAKES = (
+    sa.select(*(message.c[name] for name in Namesake._fields))
     .where(
         message.c.direction == Direction.OUTGOING,
         message.c.kind == Kind.LETTER,
         sa.or_(
-            sa.and_(
-                message.c.archive_conversation_id == sa.bindparam("archive_id"),
-                message.c.sender == sa.bindparam("sender"),
-            ),
-            message.c.message_id == sa.bindparam("own_id"),
+            message.c.duplicate_key.in_(sa.bindparam("keys", expanding=True)),
+            message.c.archive_conversation_id.in_(sa.bindparam("archive_ids", expanding=True)),
+            message.c.message_id.in_(sa.bindparam("message_ids", expanding=True)),
         ),
     )
     .order_by(message.c.id)
 )
 
 
-def conversation(
-    tx: Connection, archive_id: str, sender: str, own_id: str
-) -> tuple[str | None, bool]:
-    """What an archive's id of a conversation stands for, among outgoing letters.
-
-    The conversation id that letters of `sender` with this id have, None when there are
-    none; and whether `own_id` is some letter's message id.
-    """
-    wanted = {"archive_id": archive_id, "sender": sender, "own_id": own_id}
-    rows = tx.execute(_OUTGOING_LETTERS, wanted).all()
-    ours = [
-        row.conversation_id
-        for row in rows
-        if (row.archive_conversation_id, row.sender) == (archive_id, sender)
-    ]
-    return (ours[0] if ours else None), any(row.message_id == own_id for row in rows)
+def namesakes(tx: Connection, new: Sequence[Message]) -> list[Namesake]:
+    """The letters that new ones from an archive have to be told apart from, oldest first."""
+    archive_ids = [one.archive_conversation_id for one in new if one.archive_conversation_id]
+    wanted = {
+        "keys": [one.duplicate_key for one in new if one.duplicate_key],
+        "archive_ids": archive_ids,
+        "message_ids": [one.lower() for one in archive_ids],
+    }
+    return [Namesake(*row) for row in tx.execute(_NAMESAKES, wanted)]
 
 
 @cache
@@ -222,15 +237,19 @@ def note_losses(tx: Connection, row_id: int, losses: Iterable[Loss]) -> None:
 _INSERT_EVENT = event.insert()
 
 
-def begin_timeline(tx: Connection, row_id: int, first: Event) -> None:
-    """The first event of a message that has just been stored with its time and state."""
-    values = {"message": row_id, "at": first.at}
-    tx.execute(_INSERT_EVENT, values | {"status": first.status, "description": first.description})
+def begin_timelines(tx: Connection, first: Iterable[tuple[int, Event]]) -> None:
+    """The first events of messages that have just been stored with their time and state."""
+    values = [
+        {"message": row_id, "at": one.at, "status": one.status, "description": one.description}
+        for row_id, one in first
+    ]
+    if values:
+        tx.execute(_INSERT_EVENT, values)
 
 
 def add_event(tx: Connection, row_id: int, new: Event) -> None:
     """Append to the timeline."""
-    begin_timeline(tx, row_id, new)
+    begin_timelines(tx, [(row_id, new)])
     change(tx, row_id, updated=new.at)
 
 
@@ -248,18 +267,31 @@ def add_documents(
     row_id: int,
     documents: Iterable[Document],
     role: Role = Role.FILE,
-    *,
-    metadata: Document | None = None,
     md5: str | None = None,
 ) -> None:
-    """Attach documents whose content lies in the blob store, and the `metadata` about them."""
+    """Attach documents whose content lies in the blob store."""
     values = [
-        _document(row_id, role, position, one) for position, one in enumerate(documents, start=1)
+        _document(row_id, role, position, one) | {"md5": md5}
+        for position, one in enumerate(documents, start=1)
     ]
-    if metadata is not None:
-        values.append(_document(row_id, Role.METADATA, 1, metadata))
     if values:
-        tx.execute(_INSERT_DOCUMENT, [{**one, "md5": md5} for one in values])
+        tx.execute(_INSERT_DOCUMENT, values)
+
+
+def add_contents(
+    tx: Connection, contents: Iterable[tuple[int, Document | None, Iterable[Document]]]
+) -> None:
+    """Attach to several messages, by their row ids, their metadata and their files."""
+    values = []
+    for row_id, metadata, files in contents:
+        if metadata is not None:
+            values.append(_document(row_id, Role.METADATA, 1, metadata))
+        values += [
+            _document(row_id, Role.FILE, position, one)
+            for position, one in enumerate(files, start=1)
+        ]
+    if values:
+        tx.execute(_INSERT_DOCUMENT, values)
 
 
 def _document(row_id: int, role: Role, position: int, one: Document) -> dict[str, object]:
