@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 from letters_and_traces import (
@@ -19,6 +20,7 @@ from letters_and_traces import (
 
 from gateway.model import ReceiptType, Status, StatusMessage
 from gateway.simulators.archive import Behaviour
+from gateway.store import messages
 
 
 def test_a_letter_each_way_comes_home_with_its_receipt(pair) -> None:
@@ -60,6 +62,29 @@ def test_a_repeated_put_message_is_answered_ok_and_sent_once(pair) -> None:
         assert '<result type="OK"/>' in post(pair.a, body).text
     until(lambda: receipts(pair.a, conversation_id))
     assert len(filed(pair.b, conversation_id)) == 1
+
+
+def test_of_a_letter_that_came_twice_at_once_no_second_copy_stays_on_disk(pair) -> None:
+    body = put_message(
+        melding(("brev.txt", b"samtidig")),
+        receiver=pair.b.orgnr,
+        conversation_id=str(uuid.uuid4()),
+    )
+    gateway = pair.a.gateway
+
+    def files() -> set[str]:
+        return {path.name for path in gateway.blobs.folder.glob("??/*")}
+
+    def have_rows(names: set[str]) -> bool:
+        with gateway.database.read() as tx:
+            return messages.blob_keys(tx, sorted(names)) == names
+
+    before = files()
+    with ThreadPoolExecutor(8) as callers, gateway.database.write():  # nobody can finish
+        answers = [callers.submit(post, pair.a, body) for _ in range(8)]
+        until(lambda: len(files() - before) == 8)
+    assert all('<result type="OK"/>' in one.result().text for one in answers)
+    until(lambda: have_rows(files() - before))
 
 
 def test_the_same_conversation_id_with_other_content_is_an_error(pair) -> None:
