@@ -14,7 +14,7 @@
     │   ├── TooLarge              Unknown
     │   └── TranslationImpossible Unknown, with the field or file named
     ├── LetterEnded               it was accepted, and did not arrive
-    │   ├── Expired  DroppedByNetwork
+    │   ├── Expired  ExpiredUnsent  DroppedByNetwork
     │   └── ExpiredOnArrival  ExpiredUndelivered  Undelivered
     ├── RequestRefused            the SOAP request is refused as a whole: a Fault
     ├── PackageError              a package that must not be handed on
@@ -36,7 +36,8 @@
 This is the one catalogue of what archives and case workers are told when something goes
 wrong. Each leaf says four things: what the peer is told (`receipt`), whether trying again
 helps (`retry`), whether the others would meet the same (`outage`), and what the operator
-should do (`operator`). Texts for peers are
+should do (`operator`). What can be tried again also has a `cause` and a `remedy`, for whoever
+waits for a letter that expired meanwhile. Texts for peers are
 Norwegian or byte-exact as the predecessor's (bestedu-soap 3.5); the rest is English.
 Messages of exceptions never hold titles, payloads or secrets.
 """
@@ -68,6 +69,10 @@ class GatewayError(Exception):
     explanation = ""
     """Cause and remedy for the case worker, where `text` is a known one that has neither."""
     operator = "Read the message's timeline; report it if the cause is not clear."
+    cause = "teknisk feil, se loggen"
+    """Why a letter got no further, for a sentence in Norwegian."""
+    remedy = "Driftsansvarlig må finne årsaken før meldingen sendes på nytt."
+    """What helps a letter of ours that expired because of it."""
 
     def __init__(self, detail: str = "", *, peer_text: str | None = None) -> None:
         super().__init__(detail or self.text)
@@ -82,6 +87,16 @@ class GatewayError(Exception):
         if self.explanation:
             messages.append(StatusMessage(self.code, self.explanation))
         return AppReceipt(ReceiptType.ERROR, tuple(messages))
+
+    @property
+    def account(self) -> str:
+        """What the timeline of a message that ended with it says."""
+        return f"{self.text}. {self.explanation}" if self.explanation else self.text
+
+    @property
+    def problem(self) -> str:
+        """How it is noted with the work that is tried again; `_noted` reads it."""
+        return f"{type(self).__name__}: {self.detail}"
 
 
 # --- the message itself is at fault ---------------------------------------------------
@@ -242,6 +257,23 @@ class Expired(LetterEnded):
     )
 
 
+class ExpiredUnsent(LetterEnded):
+    """The network never got it. `problem`: what came in the way last, as `GatewayError.problem`
+    noted it; None when nothing is known to have."""
+
+    text = Expired.text
+
+    def __init__(self, problem: str | None) -> None:
+        super().__init__()
+        self.explanation = "Meldingen ble ikke sendt innen fristen"
+        if problem is None:
+            self.explanation += ", uten at noen feil er registrert. Send meldingen på nytt."
+            return
+        leaf, said = _noted(problem)
+        cause = f"{leaf.cause} («{said}»)" if said else leaf.cause
+        self.explanation += f". Siste årsak: {cause}. {leaf.remedy}"
+
+
 class DroppedByNetwork(LetterEnded):
     text = "Nettverket har forkastet forsendelsen tre ganger. Kontroller vedleggene for skadevare"
 
@@ -252,10 +284,25 @@ class ExpiredOnArrival(LetterEnded):
 
 
 class ExpiredUndelivered(LetterEnded):
+    """`problem` as for `ExpiredUnsent`. What our archive said is for us alone."""
+
     text = "Levetiden for meldingen utløp før den kunne avleveres sakarkivsystemet"
-    explanation = (
-        "Mottakerens sakarkivsystem var ikke tilgjengelig innen fristen. Send meldingen på nytt."
-    )
+
+    def __init__(self, problem: str | None) -> None:
+        super().__init__()
+        self._said = ""
+        cause = "den ble ikke forsøkt avlevert innen fristen"
+        if problem is not None:
+            leaf, self._said = _noted(problem)
+            cause = leaf.cause
+        self.explanation = (
+            f"Årsak hos mottakeren: {cause}. Avtal med mottakeren før meldingen sendes på nytt."
+        )
+
+    @property
+    def account(self) -> str:
+        said = f" Siste svar: «{self._said}»." if self._said else ""
+        return f"{super().account}{said}"
 
 
 class Undelivered(LetterEnded):
@@ -277,6 +324,7 @@ class Undelivered(LetterEnded):
 class Unavailable(GatewayError):
     """Somebody else is down or slow; nothing was decided."""
 
+    remedy = "Send meldingen på nytt når det er i orden igjen."
     retry = Retry.LATER
     text = "Midlertidig feil: prøv igjen senere"
     operator = "Nothing yet; it is tried again by itself until the message's deadline."
@@ -290,32 +338,38 @@ class Unavailable(GatewayError):
 
 
 class NetworkUnavailable(Unavailable):
+    cause = "meldingsnettverket var ikke tilgjengelig"
     outage = True
 
 
 class RegistryUnavailable(Unavailable):
+    cause = "adresseregisteret var ikke tilgjengelig"
     outage = True
 
 
 class TokenUnavailable(Unavailable):
+    cause = "innloggingen til meldingsnettverket var ikke tilgjengelig"
     outage = True
 
 
 class ArchiveUnreachable(Unavailable):
     """Nothing was handed over: refused connection, DNS, TLS, 503."""
 
+    cause = "sakarkivsystemet var ikke tilgjengelig"
     outage = True
 
 
 class ArchiveUnclear(Unavailable):
     """The archive may have filed it: time-out, lost connection, unreadable answer."""
 
+    cause = "sakarkivsystemet svarte ikke forståelig, og kan ha tatt imot meldingen"
     outage = True
 
 
 class ArchiveSilent(ArchiveUnclear):
     """The archive answered a letter without a result (decision 9)."""
 
+    cause = "sakarkivsystemet svarte uten resultat, og kan ha tatt imot meldingen"
     outage = False
     operator = "See in the archive whether it has the letter; it should send its AppReceipt."
 
@@ -323,14 +377,20 @@ class ArchiveSilent(ArchiveUnclear):
 class TransferUnclear(Unavailable):
     """The bytes may have arrived; ask `Transport.outcome` before sending again."""
 
+    cause = "det er uklart om meldingsnettverket fikk meldingen"
+    remedy = "Spør mottakeren om meldingen er kommet fram, før den sendes på nytt."
     outage = True
 
 
 class TransferFailed(Unavailable):
     """The network dropped this transfer; a new one must be announced."""
 
+    cause = "meldingsnettverket mistet meldingen"
+
 
 class StorageFull(Unavailable):
+    cause = "lagringsplassen er full"
+    remedy = "Driftsansvarlig må frigjøre plass før meldingen sendes på nytt."
     operator = "Free disk space or raise the quota; letters are refused meanwhile."
 
 
@@ -346,6 +406,11 @@ class NeedsOperator(GatewayError):
 class NetworkRefused(NeedsOperator):
     """The network understood us and said no."""
 
+    cause = "meldingsnettverket avviste oss"
+    remedy = (
+        "Driftsansvarlig må kontrollere organisasjon, ressurs og rettigheter hos"
+        " meldingsnettverket før meldingen sendes på nytt."
+    )
     text = "Ikke i stand til å sende melding til mottaker"
     operator = "Check rights, resource and organisation at the network."
 
@@ -354,6 +419,7 @@ class NetworkAccessDenied(NetworkRefused):
     """No right to the party or resource, or the network's own access service is down:
     the answers look the same, so it is tried again while the operator is told."""
 
+    cause = "meldingsnettverket ga oss ikke tilgang"
     retry = Retry.LATER
     outage = True
 
@@ -361,6 +427,7 @@ class NetworkAccessDenied(NetworkRefused):
 class OfferGone(NeedsOperator):
     """The network no longer has a package that it offered us."""
 
+    cause = "meldingsnettverket har ikke lenger meldingen"
     retry = Retry.NEVER
     operator = "Ask the sender to send again; the package expired before we fetched it."
 
@@ -368,11 +435,21 @@ class OfferGone(NeedsOperator):
 class RegistryRefused(NeedsOperator):
     """401, 403 or a bad signature: our own trouble, never "receiver unknown"."""
 
+    cause = "adresseregisteret ga oss ikke tilgang eller et ekte svar"
+    remedy = (
+        "Driftsansvarlig må få tilgangen til adresseregisteret i orden før meldingen sendes på"
+        " nytt."
+    )
     outage = True
     operator = "Run `edu-gateway check`; the registry does not accept us or is not genuine."
 
 
 class TokenRefused(NeedsOperator):
+    cause = "innloggingen til meldingsnettverket ble avvist"
+    remedy = (
+        "Driftsansvarlig må kontrollere klient, sertifikat, rettigheter, systembruker og klokke"
+        " før meldingen sendes på nytt."
+    )
     outage = True
     operator = "Check client id, certificate, scopes, system user and the clock."
 
@@ -383,6 +460,7 @@ class ArchiveFault(NeedsOperator):
     `fault_code` is the local part of the SOAP fault code, or ``HTTP 403``.
     """
 
+    cause = "sakarkivsystemet svarte med feil"
     retry = Retry.LATER
     operator = "Read the fault text; it comes from the archive."
 
@@ -394,6 +472,8 @@ class ArchiveFault(NeedsOperator):
 class CertificateUnusable(NeedsOperator):
     """The receiver's published certificate cannot be encrypted for."""
 
+    cause = "mottakerens sertifikat kan ikke brukes"
+    remedy = "Mottakeren må publisere et gyldig sertifikat før meldingen sendes på nytt."
     text = "Ikke i stand til å sende melding til mottaker"
     explanation = (
         "Mottakerens sertifikat kan ikke brukes. Mottakeren må publisere et gyldig sertifikat"
@@ -405,6 +485,8 @@ class CertificateUnusable(NeedsOperator):
 class ConfigurationError(NeedsOperator):
     """A setting is missing or wrong; `detail` names it."""
 
+    cause = "innstillingene er ikke riktige"
+    remedy = "Driftsansvarlig må rette innstillingene før meldingen sendes på nytt."
     operator = "Correct the setting that is named and start again."
 
 
@@ -416,3 +498,13 @@ class SettingsWrong(ConfigurationError):
     def __init__(self, file: str, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)
         super().__init__("\n  ".join((f"{file}:", *self.problems)))
+
+
+def _noted(problem: str) -> tuple[type[GatewayError], str]:
+    """The leaf that `GatewayError.problem` was made by, and its detail; the root when it was
+    something that nobody foresaw."""
+    name, _, said = problem.partition(": ")
+    leaf = globals().get(name)
+    if isinstance(leaf, type) and issubclass(leaf, GatewayError):
+        return leaf, said
+    return GatewayError, ""

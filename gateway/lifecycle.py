@@ -95,7 +95,7 @@ TABLE: Mapping[Sort, Mapping[Fact, Step]] = MappingProxyType(
             Fact.KVITTERING_ACCEPTED: Step(Status.LEST),
             Fact.KVITTERING_REFUSED: Step(Status.FEIL),
             Fact.UNSENDABLE: Step(Status.FEIL, (Action.TELL_ARCHIVE, Action.ALERT)),
-            Fact.EXPIRED: Step(Status.LEVETID_UTLOPT, (Action.TELL_ARCHIVE,)),
+            Fact.EXPIRED: Step(Status.LEVETID_UTLOPT, (Action.TELL_ARCHIVE, Action.ALERT)),
         },
         Sort.LETTER_IN: {
             Fact.RETRIED: Step(Status.INNKOMMENDE_MOTTATT),
@@ -109,7 +109,7 @@ TABLE: Mapping[Sort, Mapping[Fact, Step]] = MappingProxyType(
             Fact.ACCEPTANCE_REVOKED: Step(Status.FEIL, (Action.ALERT,)),
             Fact.REJECTED: Step(Status.FEIL, (Action.SEND_KVITTERING, Action.ALERT)),
             Fact.UNDELIVERABLE: Step(Status.FEIL, (Action.SEND_KVITTERING, Action.ALERT)),
-            Fact.EXPIRED: Step(Status.LEVETID_UTLOPT, (Action.SEND_KVITTERING,)),
+            Fact.EXPIRED: Step(Status.LEVETID_UTLOPT, (Action.SEND_KVITTERING, Action.ALERT)),
         },
         Sort.RECEIPT_OUT: {
             Fact.RETRIED: Step(Status.OPPRETTET),

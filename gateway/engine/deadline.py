@@ -10,10 +10,11 @@ from datetime import timedelta
 
 from gateway.engine.context import Context
 from gateway.engine.ledger import Ledger
-from gateway.errors import Expired
+from gateway.engine.neighbours import last_problem
+from gateway.errors import Expired, ExpiredUnsent, LetterEnded
 from gateway.lifecycle import ARRIVED_STATES, Fact
-from gateway.store import jobs, messages
-from gateway.store.jobs import Job
+from gateway.store import jobs, messages, overview
+from gateway.store.jobs import Job, Task
 
 _LOOK_AGAIN = timedelta(minutes=1)
 
@@ -35,4 +36,9 @@ class Deadline:
             if not jobs.finish(entry.tx, job):
                 return
             if letter.state not in ARRIVED_STATES:
-                entry.record(letter, Fact.EXPIRED, Expired.text, Expired().receipt)
+                travels = overview.transfers(entry.tx, letter.row_id)
+                if any(one.uploaded and not one.abandoned for one in travels):
+                    told: LetterEnded = Expired()
+                else:
+                    told = ExpiredUnsent(last_problem(entry.tx, letter, Task.SEND))
+                entry.record(letter, Fact.EXPIRED, told.account, told.receipt)

@@ -12,7 +12,7 @@ from datetime import datetime
 from gateway.arkivmelding import read_arkivmelding
 from gateway.engine.context import Context
 from gateway.engine.ledger import Entry, Ledger
-from gateway.engine.neighbours import Neighbours, way_to_archive
+from gateway.engine.neighbours import Neighbours, last_problem, way_to_archive
 from gateway.errors import (
     ArchiveFault,
     ArchiveSilent,
@@ -29,7 +29,7 @@ from gateway.lifecycle import Circuit, Fact
 from gateway.model import AppReceipt, Envelope, Loss, Melding, Party
 from gateway.ports import Delivery
 from gateway.store import circuits, jobs, messages
-from gateway.store.jobs import Job
+from gateway.store.jobs import Job, Task
 from gateway.store.messages import Kind, Message, Role
 from gateway.translate import Facts, to_melding
 
@@ -56,8 +56,9 @@ class Handover:
         if job.unclear is not None and self._settled_or_waiting(job, message, job.unclear):
             return
         if message.kind is Kind.LETTER and self._context.is_over(message.expires):
-            told = ExpiredUndelivered()
-            self._end(job, message, Fact.EXPIRED, told.text, told.receipt)
+            with self._context.database.read() as tx:
+                told = ExpiredUndelivered(last_problem(tx, message, Task.DELIVER))
+            self._end(job, message, Fact.EXPIRED, told.account, told.receipt)
             return
         if not self._neighbours.may_try(job, message, way_to_archive(message), circuit):
             return
@@ -138,9 +139,8 @@ class Handover:
             due = entry.now if known else self._context.retry_at(job.failures + 1)
             if waits and not known:
                 due = max(due, entry.now + wait)
-            problem = f"{type(error).__name__}: {error.detail}"
             self._hear(entry, job, message, error, circuit)
-            jobs.postpone(entry.tx, job, due, problem, unclear=True)
+            jobs.postpone(entry.tx, job, due, error.problem, unclear=True)
 
     # --- when it certainly has not ----------------------------------------------------
 
@@ -160,7 +160,7 @@ class Handover:
         with self._ledger.entry() as entry:
             away = self._hear(entry, job, message, error, circuit)
             due = self._context.retry_at(job.failures + 1)
-            jobs.postpone(entry.tx, job, due, f"{type(error).__name__}: {error.detail}")
+            jobs.postpone(entry.tx, job, due, error.problem)
             if away:
                 self._neighbours.wait(entry, job, message, way_to_archive(message))
 

@@ -11,12 +11,15 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.engine.context import Books
+from gateway.engine.masking import masked
 from gateway.engine.neighbours import is_archive
+from gateway.model import Status
 from gateway.package import Identity
-from gateway.store import circuits, leases, overview
+from gateway.store import circuits, leases, messages, overview
 from gateway.store.circuits import Trouble
 from gateway.store.database import NODE
 from gateway.store.jobs import Task
@@ -106,6 +109,7 @@ class Health:
                 sending = overview.waiting(tx, Task.SEND)
                 delivering = overview.waiting(tx, Task.DELIVER)
                 dead = overview.count(tx, Filter(attention=True))
+                expired = _last_expired(tx) if dead else None
                 pickup = overview.count(tx, Filter(waiting=True))
                 quarantine = len(overview.quarantined(tx))
                 troubles = circuits.troubles(tx)
@@ -120,12 +124,7 @@ class Health:
             self._network(sending),
             _receivers([one for one in troubles if not is_archive(one.name)]),
             self._oldest(sending, delivering),
-            Finding(
-                Subject.DEAD,
-                dead == 0,
-                f"{dead} messages failed and are not marked as handled" if dead else "none",
-                figures={"count": dead},
-            ),
+            _dead(dead, expired),
             Finding(
                 Subject.PICKUP,
                 pickup == 0,
@@ -205,16 +204,20 @@ class Health:
         return Finding(Subject.NETWORK, True, f"{sending.count} messages wait", figures=figures)
 
     def _oldest(self, *queues: Waiting) -> Finding:
-        oldest = min((one.oldest for one in queues if one.oldest is not None), default=None)
-        if oldest is None:
+        waiting = [(one.oldest, one.problem) for one in queues if one.oldest is not None]
+        if not waiting:
             return Finding(Subject.OLDEST, True, "nothing waits", figures={"seconds": 0})
+        oldest, problem = min(waiting, key=lambda one: one[0])
         age = self._books.now() - oldest
         well = age <= self._limits.waiting
         minutes = age.total_seconds() / 60
+        summary = f"the message that waits longest has waited for {minutes:.0f} minutes"
+        if problem:
+            summary += f"; what came in its way: {masked(problem)}"
         return Finding(
             Subject.OLDEST,
             well,
-            f"the message that waits longest has waited for {minutes:.0f} minutes",
+            summary,
             oldest,
             {"seconds": max(0, int(age.total_seconds()))},
         )
@@ -228,6 +231,23 @@ def _archive(delivering: Waiting, away: Sequence[Trouble]) -> Finding:
         summary = f"{delivering.count} messages cannot be delivered: {delivering.problem}"
         return Finding(Subject.ARCHIVE, False, summary, delivering.oldest, figures)
     return Finding(Subject.ARCHIVE, True, f"{delivering.count} messages wait", figures=figures)
+
+
+def _last_expired(tx: Connection) -> str | None:
+    """What the timeline says of the message that expired last and needs a person."""
+    expired = Filter(attention=True, states=(Status.LEVETID_UTLOPT,))
+    for one in overview.select(tx, expired, limit=1):
+        for event in reversed(messages.events(tx, one.row_id)):
+            if event.status is Status.LEVETID_UTLOPT:
+                return f"{one.message_id}: {event.description}"
+    return None
+
+
+def _dead(count: int, expired: str | None) -> Finding:
+    summary = f"{count} messages failed and are not marked as handled" if count else "none"
+    if expired is not None:
+        summary += f"; the last one that expired: {masked(expired)}"
+    return Finding(Subject.DEAD, count == 0, summary, figures={"count": count})
 
 
 def _receivers(away: Sequence[Trouble]) -> Finding:

@@ -347,7 +347,7 @@ class Inbound:
                 offer.receiver,
                 ArrivalState.QUARANTINED,
                 entry.now,
-                problem=f"{type(problem).__name__}: {problem.detail}",
+                problem=problem.problem,
                 quarantine=kept.key,
             )
             if sbd is None or sbd.type != "arkivmelding" or sbd.receiver != offer.receiver:

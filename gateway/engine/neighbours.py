@@ -10,12 +10,15 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 
+from sqlalchemy.engine import Connection
+
 from gateway.engine.context import Context
 from gateway.engine.ledger import Entry, Ledger
+from gateway.engine.masking import masked
 from gateway.errors import GatewayError, Unavailable
 from gateway.lifecycle import LONGEST_RETRY, Circuit, after_outage, may_try
-from gateway.store import circuits, jobs
-from gateway.store.jobs import Job
+from gateway.store import circuits, jobs, overview
+from gateway.store.jobs import Job, Task
 from gateway.store.messages import Message
 
 log = logging.getLogger(__name__)
@@ -32,6 +35,19 @@ def way_to_archive(message: Message) -> str:
 def is_archive(name: str) -> bool:
     """Whether a circuit of this name is one to an archive."""
     return name.startswith(_ARCHIVE)
+
+
+def last_problem(tx: Connection, message: Message, task: Task) -> str | None:
+    """What last came in the way of `message`, as `GatewayError.problem` noted it.
+
+    Of one that waits for a neighbour that is away, that is what another one met.
+    """
+    way = way_to_receiver(message) if task is Task.SEND else way_to_archive(message)
+    circuit = circuits.find(tx, way)
+    if circuit is not None and circuit.open:
+        return masked(circuits.problem(tx, way))
+    tried = [one.problem for one in overview.work(tx, message.row_id) if one.task is task]
+    return masked(tried[-1]) if tried and tried[-1] else None
 
 
 def way_to_receiver(message: Message) -> str:
@@ -78,7 +94,7 @@ class Neighbours:
             spread=context.spread(),
         )
         if circuit != known:
-            circuits.record(entry.tx, name, circuit, f"{type(error).__name__}: {error.detail}")
+            circuits.record(entry.tx, name, circuit, error.problem)
         if circuit.open and not (known is not None and known.open):
             log.error("%s: away %d times in a row; one at a time tries", name, circuit.outages)
         return circuit.open

@@ -16,13 +16,15 @@ from cryptography import x509
 
 from gateway.engine.context import Context
 from gateway.engine.ledger import Ledger
-from gateway.engine.neighbours import Neighbours, way_to_receiver
+from gateway.engine.neighbours import Neighbours, last_problem, way_to_receiver
 from gateway.errors import (
     CannotHandle,
     DroppedByNetwork,
-    Expired,
+    ExpiredUnsent,
     GatewayError,
+    NetworkRefused,
     Retry,
+    TransferFailed,
     Unavailable,
 )
 from gateway.lifecycle import Circuit, Fact
@@ -32,12 +34,13 @@ from gateway.package.sbd import MAIN_DOCUMENT
 from gateway.ports import Parcel, TransferState
 from gateway.store import circuits, jobs, messages
 from gateway.store.blobs import Blob
-from gateway.store.jobs import Job
+from gateway.store.jobs import Job, Task
 from gateway.store.messages import Kind, Message, Role
 
 _WATCH = tuple(timedelta(seconds=s) for s in (5, 15, 30, 60, 120, 300))
 _DROPPED_OFTEN_ENOUGH = 3
 """Malware is found again each time (altinn-transport 6.1)."""
+_DROPPED = TransferFailed("the network dropped the package")
 
 
 class Outbound:
@@ -57,7 +60,9 @@ class Outbound:
             circuit = circuits.find(tx, way_to_receiver(message))
         watching = sent and transfer is not None
         if not watching and self._context.is_over(message.expires):
-            self._end(job, message, Fact.EXPIRED, Expired())
+            with self._context.database.read() as tx:
+                told = ExpiredUnsent(last_problem(tx, message, Task.SEND))
+            self._end(job, message, Fact.EXPIRED, told)
             return
         if not self._neighbours.may_try(job, message, way_to_receiver(message), circuit):
             return
@@ -108,7 +113,7 @@ class Outbound:
             if state is TransferState.FAILED:
                 jobs.close_transfer(entry.tx, transfer, entry.now, uploaded=False)
                 if jobs.dropped_transfers(entry.tx, message.row_id) < _DROPPED_OFTEN_ENOUGH:
-                    jobs.postpone(entry.tx, job, entry.now, "the network dropped the package")
+                    jobs.postpone(entry.tx, job, entry.now, _DROPPED.problem)
                 elif jobs.finish(entry.tx, job):
                     told = DroppedByNetwork()
                     entry.record(message, Fact.UNSENDABLE, told.text, told.receipt)
@@ -130,16 +135,18 @@ class Outbound:
         if message.expires is not None and message.expires > self._context.now():
             due = min(due, message.expires + timedelta(seconds=1))
         with self._ledger.entry() as entry:
-            jobs.postpone(entry.tx, job, due, f"{type(error).__name__}: {error.detail}")
+            jobs.postpone(entry.tx, job, due, error.problem)
             way = way_to_receiver(message)
-            if error.outage and self._neighbours.outage(entry, job, way, error):
+            if not error.outage and isinstance(error, NetworkRefused):
+                self._neighbours.there(entry, way, circuit)
+            elif error.outage and self._neighbours.outage(entry, job, way, error):
                 self._neighbours.wait(entry, job, message, way)
 
     def _end(self, job: Job, message: Message, fact: Fact, told: GatewayError) -> None:
         with self._ledger.entry() as entry:
             known = messages.get(entry.tx, message.row_id).state
             if jobs.finish(entry.tx, job) and known is not Status.LEVETID_UTLOPT:
-                entry.record(message, fact, told.text, told.receipt)
+                entry.record(message, fact, told.account, told.receipt)
 
     # --- packages ---------------------------------------------------------------------
 

@@ -38,6 +38,11 @@ def find(tx: Connection, name: str, *, lock: bool = False) -> Circuit | None:
     return None if row is None else Circuit(*row)
 
 
+def problem(tx: Connection, name: str) -> str:
+    """What happened the last time that somebody tried; empty when the neighbour was there."""
+    return tx.execute(sa.select(circuit.c.problem).where(circuit.c.name == name)).scalar() or ""
+
+
 def is_probe(tx: Connection, name: str, ours: Job) -> bool:
     """Whether `ours` is the one that tries."""
     return (

@@ -24,13 +24,14 @@ from letters_and_traces import (
 
 from gateway.demo import Demo
 from gateway.engine.deadline import Deadline
+from gateway.engine.health import Subject
 from gateway.engine.ledger import Ledger
 from gateway.engine.operations import Operations
 from gateway.model import ReceiptType, Status
 from gateway.package import Sbd, arkivmelding_sbd, status_sbd
 from gateway.settings import Messages
 from gateway.simulators.archive import Behaviour
-from gateway.store import messages
+from gateway.store import circuits, messages
 from gateway.store.jobs import Job, Task
 from gateway.store.messages import Kind
 from gateway.store.tables import job as jobs_table
@@ -52,6 +53,10 @@ def brief(brief_pair: Pair) -> Iterator[Pair]:
     yield brief_pair
     brief_pair.demo.network.faults.remove()
     brief_pair.b.archive.default = Behaviour()
+    for side in (brief_pair.a, brief_pair.b):  # what was away for one letter is there again
+        with side.gateway.database.write() as tx:
+            for one in circuits.troubles(tx):
+                circuits.close(tx, one.name, side.gateway.context.now())
 
 
 def letter_from_b(pair: Pair, expires: timedelta | None) -> Sbd:
@@ -82,9 +87,62 @@ def test_t2_before_every_attempt_and_the_archive_is_told_although_the_cause_is_o
     until(lambda: receipts(brief.a, conversation_id), 30)
     assert [one.type for one in receipts(brief.a, conversation_id)] == [ReceiptType.ERROR]
     assert timeline(brief.a, conversation_id)[-1] is Status.LEVETID_UTLOPT
-    cause, remedy = (one.text for one in receipts(brief.a, conversation_id)[0].messages)
-    assert cause == "Levetiden for meldingen er utgått. Må sendes på nytt"
-    assert "Spør mottakeren" in remedy
+    known, told = (one.text for one in receipts(brief.a, conversation_id)[0].messages)
+    assert known == "Levetiden for meldingen er utgått. Må sendes på nytt"
+    assert "ikke sendt innen fristen" in told
+    assert "meldingsnettverket ga oss ikke tilgang" in told
+    assert "Driftsansvarlig må kontrollere organisasjon" in told
+
+
+def story(pair: Pair, conversation_id: str) -> str:
+    """What the timeline of an outgoing letter says of its end, and the alarm about it."""
+    letter = letter_of(pair.a, conversation_id)
+    assert letter is not None
+    last = Operations(pair.a.gateway.context).show(letter.row_id).events[-1]
+    assert last.status is Status.LEVETID_UTLOPT
+    found = {one.subject: one for one in pair.a.gateway.health.examine()}
+    assert f"{letter.message_id}: {last.description}" in found[Subject.DEAD].summary
+    return last.description or ""
+
+
+@pytest.mark.parametrize(
+    ("faults", "cause", "remedy"),
+    [
+        (
+            {"initialize": (403, '{"code": "BRO-00005", "detail": "Not for 01017012345"}')},
+            "meldingsnettverket avviste oss («",
+            "Driftsansvarlig må kontrollere organisasjon, ressurs og rettigheter",
+        ),
+        (
+            {"initialize": (503, "{}")},
+            "meldingsnettverket var ikke tilgjengelig («",
+            "Send meldingen på nytt når det er i orden igjen",
+        ),
+        (
+            {"initialize": (401, ""), "exchange": (503, "{}")},
+            "innloggingen til meldingsnettverket var ikke tilgjengelig («",
+            "Send meldingen på nytt når det er i orden igjen",
+        ),
+        (
+            {"upload": (503, "{}")},
+            "det er uklart om meldingsnettverket fikk meldingen («",
+            "Spør mottakeren om meldingen er kommet fram",
+        ),
+    ],
+)
+def test_a_letter_that_was_never_sent_tells_what_came_in_its_way_last(
+    brief: Pair, faults: dict[str, tuple[int, str]], cause: str, remedy: str
+) -> None:
+    """In the receipt that its archive gets, in its timeline, and in what calls a person."""
+    for call, (status, body) in faults.items():
+        brief.demo.network.fault(call, status=status, times=None, body=body)
+    conversation_id = send(brief)
+    until(lambda: receipts(brief.a, conversation_id), 30)
+    told = receipts(brief.a, conversation_id)[0].messages[1].text
+    assert cause in told
+    assert remedy in told
+    assert "01017012345" not in told
+    assert told in story(brief, conversation_id)
 
 
 def test_t3_a_letter_that_arrived_no_longer_minds_its_deadline(pair: Pair) -> None:
@@ -136,7 +194,13 @@ def test_t5_a_letter_that_the_archive_could_not_take_in_time_is_told_to_its_send
     kept = received(brief.b, letter.message_id)
     assert kept is not None
     assert kept.state is Status.LEVETID_UTLOPT
-    assert [one.type for one in receipts(brief.a, conversation_id)] == [ReceiptType.ERROR]
+    (receipt,) = receipts(brief.a, conversation_id)
+    assert receipt.type is ReceiptType.ERROR
+    told = receipt.messages[1].text
+    assert "Årsak hos mottakeren: sakarkivsystemet" in told
+    assert "503" not in told  # what B's archive said is for B alone
+    ended = Operations(brief.b.gateway.context).show(kept.row_id).events[-1]
+    assert "503" in (ended.description or "")
     assert filed(brief.b, conversation_id) == []
 
 

@@ -46,6 +46,34 @@ def test_who_waits_for_a_letter_hears_the_cause_and_what_to_do(leaf: type[Gatewa
     assert len(said) > 60
 
 
+@pytest.mark.parametrize(
+    "leaf",
+    [
+        one
+        for root in (errors.Unavailable, errors.NeedsOperator)
+        for one in leaves(root)
+        if one.__module__ == "gateway.errors"
+    ],
+)
+def test_a_letter_that_expires_because_of_it_is_told_the_cause_and_the_remedy(
+    leaf: type[GatewayError],
+) -> None:
+    error = made(leaf)
+    assert leaf.cause != GatewayError.cause
+    told = errors.ExpiredUnsent(error.problem).receipt.messages[1].text
+    assert f"Siste årsak: {leaf.cause} («{error.detail}»). {leaf.remedy}" in told
+    elsewhere = errors.ExpiredUndelivered(error.problem)
+    assert leaf.cause in elsewhere.receipt.messages[1].text
+    assert f"«{error.detail}»" not in elsewhere.receipt.messages[1].text
+    assert f"«{error.detail}»" in elsewhere.account
+
+
+def test_what_nobody_foresaw_is_named_as_such_when_a_letter_expires() -> None:
+    told = errors.ExpiredUnsent("ZeroDivisionError").receipt.messages[1].text
+    assert "Siste årsak: teknisk feil" in told
+    assert "ZeroDivisionError" not in told
+
+
 def test_nobody_can_tell_from_the_answer_why_a_package_did_not_open() -> None:
     """All leaves say the same, so that there is no decryption oracle (dpo-packaging 5.7)."""
     assert len({made(leaf).receipt for leaf in leaves(PackageError)}) == 1
