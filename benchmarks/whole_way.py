@@ -38,6 +38,7 @@ from gateway.simulators.network import Network, Organisation
 
 MEGABYTE = 1_000_000
 GIB = 1024**3
+LARGEST_PACKAGE = 2 * GIB  # a document of 1 GiB needs a little more than that
 TIMES_WRITTEN = 6
 BLOCK = 1 << 20
 
@@ -77,6 +78,7 @@ registry_url = "{places.registry}"
 client_id = "{own.client_id}"
 system_user = "{own.external_ref}"
 poll_seconds = 0.5
+max_package_bytes = {LARGEST_PACKAGE}
 rate_limits = false
 [listen]
 port = {port}
@@ -143,7 +145,7 @@ def main(sizes: list[int], forms: list[str]) -> None:
         folder = Path(name)
         with Network(folder / "network") as network:
             for one in network.broker.resources.values():
-                one.max_size = 2 * GIB
+                one.max_size = LARGEST_PACKAGE
             a = network.add_organisation("910077473", "Fjordvik kommune")
             b = network.add_organisation("910075918", "Skogland fylkeskommune")
             archive_a = SimulatedArchive(a.name, a.orgnr, dialect="p360")

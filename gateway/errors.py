@@ -150,6 +150,7 @@ class ConversationConflict(MessageRefused):
 
 class TooLarge(MessageRefused):
     text = "Meldingen er større enn tillatt"
+    explanation = "Fordel vedleggene på flere meldinger, og send dem hver for seg."
 
 
 class TranslationImpossible(MessageRefused):

@@ -136,6 +136,7 @@ def new_transport(settings: Settings, tokens: TokenSource, http: httpx.Client) -
             if network.rate_limits
             else None
         ),
+        largest=network.max_package_bytes,
     )
 
 

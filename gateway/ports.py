@@ -109,6 +109,8 @@ class Transport(Protocol):
     """
 
     name: str
+    largest: int | None
+    """Bytes of the largest package that it carries; None when it has no limit of its own."""
 
     def announce(self, parcel: Parcel) -> str:
         """Tell the network that a package will come; its transfer id.

@@ -46,6 +46,7 @@ from gateway.model import (
     Party,
     Recipient,
 )
+from gateway.package import LARGEST, size_at_most
 from gateway.store import jobs, messages
 from gateway.store.jobs import Task
 from gateway.store.messages import Duplicate, Kind, Message
@@ -205,6 +206,11 @@ class Intake:
         size = sum(one.content.size for one in translated.documents)
         if size > self._policy.max_letter_bytes:
             raise TooLarge(f"{size} bytes of documents, {self._policy.max_letter_bytes} allowed")
+        packed = size_at_most(
+            [*(it.content.size for it in translated.documents), len(translated.xml)]
+        )
+        if packed > (largest := self._context.transport.largest or LARGEST):
+            raise TooLarge(f"a package of up to {packed} bytes, {largest} can be sent")
         contents = [one.content for one in translated.documents]
         contents.append(metadata := self._write_metadata(translated.xml, contents))
         sender = envelope.sender or Party(None)

@@ -77,6 +77,7 @@ class Import:
 _PLACEHOLDER = re.compile(r"\$\{([^${}:]+)(?::([^${}]*))?\}")
 _REPORTEE = re.compile(r"difi\.move\.dpo\.reportees(?:\[(\d+)\])?(?:\.(orgid|name))?")
 _LARGEST_REQUEST = 2 * 1024**3
+_LARGEST_PACKAGE = 1024**3
 """The default of ``listen.max_request_bytes``."""
 _JKS = ("jks", "keystore")
 _PKCS12 = ("p12", "pfx", "pem")
@@ -384,6 +385,9 @@ class _Importer:
         if isinstance(letter, int) and letter * 3 // 2 > _LARGEST_REQUEST:
             note = "room for the largest letter as base64"
             self._derive("listen.max_request_bytes", letter * 3 // 2, note)
+        if isinstance(letter, int) and letter > _LARGEST_PACKAGE:
+            note = "room for the largest letter as a package; Altinn's resource must allow it too"
+            self._derive("network.max_package_bytes", letter + letter // 512, note)
 
     def _rest(self) -> None:
         """Every key that stands in no list yet: nothing is dropped in silence."""

@@ -8,6 +8,7 @@ from gateway.package.altinn_zip import (
     open_package,
     read_envelope,
     read_sbd_only,
+    size_at_most,
 )
 from gateway.package.cms import check_receiver_certificate
 from gateway.package.identity import Identity, certificate_orgnr, days_left
@@ -22,8 +23,10 @@ from gateway.package.sbd import (
     write_sbd,
 )
 from gateway.package.signature import Signature
+from gateway.package.zip_stream import LARGEST
 
 __all__ = [
+    "LARGEST",
     "Built",
     "Identity",
     "Limits",
@@ -42,6 +45,7 @@ __all__ = [
     "read_envelope",
     "read_sbd",
     "read_sbd_only",
+    "size_at_most",
     "status_sbd",
     "write_sbd",
 ]

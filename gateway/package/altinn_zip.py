@@ -39,6 +39,8 @@ from gateway.ports import Spool
 SBD_ENTRY = "sbd.json"
 ASIC_ENTRY = "asic.zip"
 _CLOCK_DIFFERENCE = timedelta(minutes=5)
+_FOR_EACH = 4 * 1024
+_FOR_ALL = 256 * 1024
 _OBSOLETE_SBD = "content.xml"
 _ZIP_TROUBLE = (
     zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError,
@@ -118,6 +120,16 @@ def build_package(
         entry.close()
     size = package.finish()
     return Built(size, md5.hexdigest(), sha256.hexdigest())
+
+
+def size_at_most(sizes: Sequence[int]) -> int:
+    """What a package of documents with these `sizes` does not grow beyond, all in bytes.
+
+    As if nothing shrank: deflate wraps what it cannot pack, CMS cuts all of that into
+    segments, and the outer zip wraps those, which together is less than a thousandth. Each
+    document has headers and lines in the manifests; there are an SBD and a signature.
+    """
+    return sum(sizes) + sum(sizes) // 1024 + len(sizes) * _FOR_EACH + _FOR_ALL
 
 
 def _check_dates(certificate: x509.Certificate, moment: datetime) -> None:

@@ -25,7 +25,8 @@ _DESCRIPTOR = 0x0008
 _ENCRYPTED = 0x0001
 _STORED = 0
 _DEFLATED = 8
-_LARGEST = 0xFFFF_FFFF
+LARGEST = 0xFFFF_FFFF
+"""Bytes of a zip file without zip64, and of an entry."""
 _BLOCK = 0xFFFF
 _LAST_BLOCK = b"\x01\x00\x00\xff\xff"
 _PIECE = 256 * 1024
@@ -112,7 +113,7 @@ class ZipWriter:
 
     def _write(self, data: bytes | memoryview) -> None:
         self._offset += len(data)
-        if self._offset > _LARGEST:
+        if self._offset > LARGEST:
             raise TooLarge("the package grows beyond 4 GiB")
         self._target(data)
 
@@ -143,7 +144,7 @@ class EntryWriter:
         entry = self._entry
         rest = _LAST_BLOCK if self._deflate is None else self._deflate.flush()
         entry.packed += len(rest)
-        if entry.size > _LARGEST:
+        if entry.size > LARGEST:
             raise TooLarge("a document is larger than 4 GiB")
         self._write(
             rest + struct.pack("<4sIII", b"PK\x07\x08", entry.crc, entry.packed, entry.size)
@@ -189,7 +190,7 @@ class ZipReader:
                 raise LimitExceeded(f"more than {self._limits.entries} entries")
             if flags & _ENCRYPTED or method not in (_STORED, _DEFLATED):
                 raise BadContainer(f"{name!r} is packed in a way that nobody else can read")
-            if _LARGEST in (packed, size):
+            if LARGEST in (packed, size):
                 size, packed = _zip64_sizes(extra) or (size, packed)
             described = bool(flags & _DESCRIPTOR)
             if method == _DEFLATED:

@@ -221,6 +221,14 @@ class Network:
     calls_per_minute: int = key(
         120, "Altinn's limit for each other kind of call", least=2, most=100000
     )
+    max_package_bytes: int = key(
+        GIB,
+        "largest package that Altinn takes for `resource`, as its owner has set it. A letter "
+        "whose package might be larger, about a thousandth more than its documents, is refused "
+        "at once; for `altinn3`",
+        unit="bytes",
+        least=1024**2,
+    )
     transport: Literal["altinn3", "directory"] = key(
         "altinn3", "the way of packages; `directory` is a folder that both ends share"
     )
@@ -298,7 +306,12 @@ class Messages:
     )
     process: str = key(DEFAULT_PROCESS, "process of outgoing letters", rule=rules.process)
     ttl_hours: float = key(24.0, "deadline of what we send", unit="hours", least=0.01, most=8760)
-    max_letter_bytes: int = key(GIB, "sum of a letter's documents", unit="bytes", least=1024)
+    max_letter_bytes: int = key(
+        GIB,
+        "sum of a letter's documents; `network.max_package_bytes` may allow less",
+        unit="bytes",
+        least=1024,
+    )
     fallback_sender: str = key(
         "999999999", "receipts to it are answered OK and dropped", rule=rules.orgnr
     )

@@ -77,7 +77,7 @@ class Altinn3:
     `parties` maps the organisations that we act for to their system user's external
     reference. Without `channel`, packages for named channels of other installations are
     left alone (R6); `accept_any_reference` takes everything, for an installation that is
-    the organisation's only receiver.
+    the organisation's only receiver. `largest` is the resource's limit, in bytes.
     """
 
     name = "altinn3"
@@ -93,7 +93,9 @@ class Altinn3:
         channel: str | None = None,
         accept_any_reference: bool = False,
         pace: Pace | None = None,
+        largest: int | None = None,
     ) -> None:
+        self.largest = largest
         self._resource = resource
         self._broker = BrokerCalls(base_url, tokens, parties, http=http, pace=pace or Pace())
         self._channel = Channel(channel or None, accept_any_reference)

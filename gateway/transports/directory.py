@@ -53,6 +53,7 @@ class Directory:
     """
 
     name = "directory"
+    largest = None
 
     def __init__(
         self,

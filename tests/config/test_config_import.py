@@ -93,6 +93,7 @@ def test_what_is_taken_over() -> None:
         "archive.return_ok_on_empty_payload": True,
         "messages.ttl_hours": 96.0,
         "messages.max_letter_bytes": 2 * GIB,
+        "network.max_package_bytes": 2 * GIB + 4 * 1024**2,
         "network.channel": "sak",
         "network.registry_url": "https://eformidling.no/adressetjeneste",
         "network.token_url": "https://maskinporten.no/token",

@@ -6,9 +6,11 @@ What other tests have as their subject is listed in docs/promises.md; these are 
 from __future__ import annotations
 
 import uuid
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from installations import installation
 from letters_and_traces import (
     Pair,
     content_of,
@@ -54,6 +56,38 @@ def test_1_4_a_letter_above_the_limit_is_refused_before_anything_is_stored_or_se
             pair.b.orgnr, [("passe.bin", "application/octet-stream", bytes(100_000))]
         )
         assert answer.type is ReceiptType.OK
+
+
+def test_1_4_a_letter_whose_package_the_network_would_not_take_is_refused_at_once(
+    tmp_path: Path,
+) -> None:
+    """The network's limit is for the whole package; what is below it does get there."""
+    limit = 1024**2
+    with Demo(tmp_path / "demo", lambda line: None) as demo, ExitStack() as stack:
+        pair = Pair(demo)
+        for one in demo.network.broker.resources.values():
+            one.max_size = limit
+        participant = demo.network.add_organisation("910076329", "Vik kommune")
+        near = installation(
+            demo.network,
+            participant,
+            tmp_path / "near",
+            stack,
+            network_settings={"max_package_bytes": limit},
+        )
+        before = stored_traces(near)
+        _, answer = near.archive.send_letter(
+            pair.b.orgnr, [("stor.pdf", "application/pdf", bytes(limit - 1000))]
+        )
+        assert answer.type is ReceiptType.ERROR
+        assert "større enn tillatt" in answer.messages[0].text
+        assert "Fordel vedleggene" in answer.messages[1].text
+        assert stored_traces(near) == before
+        conversation_id, answer = near.archive.send_letter(
+            pair.b.orgnr, [("passe.pdf", "application/pdf", bytes(700_000))]
+        )
+        assert answer.type is ReceiptType.OK
+        until(lambda: filed(pair.b, conversation_id))
 
 
 def test_1_7_special_characters_arrive_and_no_file_has_a_name_that_a_disk_refuses(

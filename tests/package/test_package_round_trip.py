@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import random
 import shutil
 import struct
 import subprocess
@@ -18,7 +19,14 @@ from packing import FIXTURES, NOW, Bytes, MemorySpool, contents, document
 
 from gateway.errors import DigestMismatch, UnsafeName, WrongKey
 from gateway.model import Document
-from gateway.package import Identity, Sbd, arkivmelding_sbd, build_package, open_package
+from gateway.package import (
+    Identity,
+    Sbd,
+    arkivmelding_sbd,
+    build_package,
+    open_package,
+    size_at_most,
+)
 from gateway.package.asice import MIMETYPE, read_container, write_container
 
 MELDING_ID = "3f0a9f3c-0b1e-4a57-9d0c-0c4f0a1d2e3f"
@@ -259,3 +267,26 @@ def test_names_that_cannot_travel_are_refused(
 ) -> None:
     with pytest.raises(UnsafeName):
         packed(sender, receiver, [DOCUMENTS[0], *(document(it, b"x") for it in names)])
+
+
+@pytest.mark.parametrize(
+    "documents",
+    [
+        [document("arkivmelding.xml", b"")],
+        [document(f"{number}{'ø' * 90}.bin", b"x") for number in range(300)],
+        [document("scan.pdf", random.randbytes(9_000_000))],
+        [document("støy.txt", random.randbytes(9_000_000))],
+        [document("mye støy.txt", random.randbytes(17_000_000))],
+    ],
+    ids=["empty", "many with long names", "wrapped", "deflated", "deflated in haste"],
+)
+def test_no_package_is_larger_than_was_reckoned(
+    sender: Identity, receiver: Identity, documents: list[Document]
+) -> None:
+    """Also what does not shrink, and grows instead; and little room is left over."""
+    sizes = [one.content.size for one in documents]
+    package = packed(sender, receiver, documents)
+    assert len(package) <= size_at_most(sizes)
+    # All but what is set aside for the SBD and the signature.
+    assert sum(sizes) <= len(package)
+    assert size_at_most(sizes) - sum(sizes) < 300_000 + 4096 * len(sizes) + sum(sizes) // 1000
