@@ -23,15 +23,15 @@ from gateway.errors import ConfigurationError, ReceiverUnknown
 from gateway.http import new_client
 from gateway.model import Event
 from gateway.notices import MailChannel, MailServer, WebhookChannel
-from gateway.parts import compare_published, new_context, new_signers, open_store
+from gateway.parts import compare_published, new_context, new_vetting, open_store
 from gateway.registry import Registry
 from gateway.settings import Listen, Settings
-from gateway.signers import Signers
 from gateway.soap.listener import Listener
 from gateway.soap.server import PATH, StartResponse, WsgiApp, create_app
 from gateway.store.messages import Message
 from gateway.transports.altinn3 import Altinn3
 from gateway.transports.pace import poll_interval
+from gateway.vetting import Vetting
 from gateway.web import Access
 from gateway.web import create_app as create_web
 from gateway.web.metrics import Metrics
@@ -53,8 +53,8 @@ class Gateway:
         self.database, self.blobs = open_store(settings)
         clock = Clock()
         http = new_client(hear=clock.hear)
-        signers = new_signers(settings.trust, new_client())
-        self.context = new_context(settings, self.database, self.blobs, clock, http, signers)
+        vetting = new_vetting(settings.trust, new_client())
+        self.context = new_context(settings, self.database, self.blobs, clock, http, vetting)
         self.context.observers.extend(observers)
         ledger = Ledger(self.context)
         listen = settings.listen
@@ -84,7 +84,7 @@ class Gateway:
             self.context.identities,
             _limits(settings),
             lambda: self._workers.polling_problem,
-            [self._published.finding, _lists_finding(signers), _foreign_finding(self.context)],
+            [self._published.finding, _lists_finding(vetting), _foreign_finding(self.context)],
         )
         self._alerts = Alerts(
             self.context,
@@ -218,13 +218,13 @@ def _compare_published(context: Context) -> Callable[[], str | None]:
     return compare
 
 
-def _lists_finding(signers: Signers | None) -> Callable[[], Finding | None]:
+def _lists_finding(vetting: Vetting | None) -> Callable[[], Finding | None]:
     """How the revocation lists are, once they were needed."""
 
     def examine() -> Finding | None:
-        if signers is None or signers.revocation is None:
+        if vetting is None or vetting.revocation is None:
             return None
-        missing = signers.revocation.troubles(datetime.now(UTC))
+        missing = vetting.revocation.troubles(datetime.now(UTC))
         summary = "; ".join(missing) or "those that were needed are here"
         return Finding(Subject.REVOCATION, not missing, summary, figures={"missing": len(missing)})
 

@@ -24,7 +24,6 @@ from gateway.ports import Archive, Transport
 from gateway.registry import Registry
 from gateway.revocation import Revocation, over_http
 from gateway.settings import ArchiveSystem, Settings, TrustedSigners
-from gateway.signers import Signers
 from gateway.store.blobs import BlobStore
 from gateway.store.database import Database
 from gateway.store.sealing import Sealer
@@ -33,6 +32,7 @@ from gateway.translate import load_mapping
 from gateway.transports.altinn3 import Altinn3
 from gateway.transports.directory import Directory
 from gateway.transports.pace import Pace, limits
+from gateway.vetting import Vetting
 
 
 def open_books(settings: Settings) -> Books:
@@ -67,7 +67,7 @@ def new_context(
     blobs: BlobStore,
     clock: Clock,
     http: httpx.Client,
-    signers: Signers | None,
+    vetting: Vetting | None,
 ) -> Context:
     """The store with all its neighbours. Raises `ConfigurationError` for a bad keystore."""
     organisation = settings.organisation
@@ -87,7 +87,8 @@ def new_context(
         policy=_policy(settings),
         now=clock.now,
         clock=clock,
-        vet_signer=signers.vet if signers is not None else lambda opened: (),
+        vet_signer=vetting.signer if vetting is not None else lambda opened: (),
+        vet_receiver=vetting.receiver if vetting is not None else lambda certificate: (),
     )
 
 
@@ -172,12 +173,12 @@ def compare_published(
     return None if None in problems else problems[0]
 
 
-def new_signers(trusted: TrustedSigners, http: httpx.Client) -> Signers | None:
-    """None when the operator gave no certificates to hold signers against."""
+def new_vetting(trusted: TrustedSigners, http: httpx.Client) -> Vetting | None:
+    """None when the operator gave no certificates to hold others' against."""
     if trusted.certificates is None:
         return None
     asks = trusted.revocation != "off"
-    return Signers(
+    return Vetting(
         load_trust(trusted.environment, [trusted.certificates], trusted.authorities),
         reject=trusted.chain == "reject",
         revocation=Revocation(over_http(http)) if asks else None,

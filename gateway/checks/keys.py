@@ -32,8 +32,8 @@ _OLD = (
     "certificate any more, take it out."
 )
 _LIST = (
-    "Let this machine fetch the list over HTTP (firewall, HTTP_PROXY); letters from signers "
-    "of this authority need it too. trust.revocation says what is made of it."
+    "Let this machine fetch the list over HTTP (firewall, HTTP_PROXY); letters from "
+    "and to others of this authority need it too. trust.revocation says what is made of it."
 )
 
 

@@ -34,8 +34,8 @@ from gateway.package import (
 )
 from gateway.package.sbd import ADMINISTRASJON
 from gateway.revocation import Revocation, over_http
-from gateway.signers import Signers
 from gateway.spool import FolderSpool
+from gateway.vetting import Vetting
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _package = click.argument("package", metavar="FILE", type=_FILE)
@@ -192,7 +192,7 @@ def verify(
         if trusted:
             lists = Revocation(over_http(new_client()), seconds=30) if revocation else None
             trust = load_trust(environment, trusted, authorities)
-            problems = [*Signers(trust, revocation=lists).vet(opened)]
+            problems = [*Vetting(trust, revocation=lists).signer(opened)]
         _show(facts | {"problems": problems}, as_json)
     if problems:
         raise SystemExit(1)

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from cryptography import x509
+
 from gateway.engine.clock import Clock
 from gateway.errors import ConfigurationError
 from gateway.lifecycle import FIRST_RETRY, retry_after
@@ -119,6 +121,8 @@ class Context(Books):
     archives: Mapping[str, Archive]
     identities: Sequence[Identity]
     mapping: Translation
+    vet_receiver: Callable[[x509.Certificate], Sequence[str]] = lambda certificate: ()
+    """What speaks against a receiver's certificate; raises `CertificateUnusable` to refuse it."""
     spread: Callable[[], float] = random.random
 
     def archive_of(self, orgnr: str) -> Archive:

@@ -8,6 +8,7 @@ network is asked before anything is sent again.
 from __future__ import annotations
 
 import json
+import logging
 from contextlib import ExitStack
 from datetime import timedelta
 from typing import Any
@@ -19,6 +20,7 @@ from gateway.engine.ledger import Ledger
 from gateway.engine.neighbours import Neighbours, last_problem, way_to_receiver
 from gateway.errors import (
     CannotHandle,
+    CertificateUnusable,
     DroppedByNetwork,
     ExpiredUnsent,
     GatewayError,
@@ -36,6 +38,8 @@ from gateway.store import circuits, jobs, messages
 from gateway.store.blobs import Blob
 from gateway.store.jobs import Job, Task
 from gateway.store.messages import Kind, Message, Role
+
+log = logging.getLogger(__name__)
 
 _WATCH = tuple(timedelta(seconds=s) for s in (5, 15, 30, 60, 120, 300))
 _DROPPED_OFTEN_ENOUGH = 3
@@ -170,6 +174,7 @@ class Outbound:
         # An avtalt may come without files, but never goes to somebody who is unknown.
         asked = documents or message.kind is Kind.OTHER
         certificate = self._receiver_certificate(message) if asked else None
+        notes = context.vet_receiver(certificate) if certificate is not None else ()
         scratch = context.blobs.scratch()
         with ExitStack() as cleanup:
             cleanup.callback(scratch.unlink, missing_ok=True)
@@ -185,13 +190,23 @@ class Outbound:
         package = Document("sbd.zip", "application/zip", content)
         with self._ledger.entry() as entry:
             messages.add_documents(entry.tx, message.row_id, [package], Role.PACKAGE, md5=built.md5)
+            if notes:
+                log.warning("message_id=%s: %s", message.message_id, "; ".join(notes))
+                known = messages.get(entry.tx, message.row_id).warnings
+                new = [note for note in notes if note not in known]
+                messages.change(entry.tx, message.row_id, warnings=[*known, *new])
         return content, built.md5
 
     def _receiver_certificate(self, message: Message) -> x509.Certificate:
         recipient = self._context.addresses.find(message.receiver, message.process)
         if recipient.certificate_pem is None:
             raise CannotHandle(f"the registry has no certificate for {message.receiver}")
-        return x509.load_pem_x509_certificate(recipient.certificate_pem.encode())
+        try:
+            return x509.load_pem_x509_certificate(recipient.certificate_pem.encode())
+        except ValueError as error:
+            raise CertificateUnusable(
+                f"the registry's certificate for {message.receiver} cannot be read"
+            ) from error
 
     def _sbd(self, message: Message) -> Sbd:
         assert message.document_type is not None, "outgoing messages have a document type"

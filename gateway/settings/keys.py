@@ -269,13 +269,15 @@ class OnBehalfOf:
 
 @dataclass(frozen=True, slots=True)
 class TrustedSigners:
-    """Whose signatures are accepted; `mappings/tillit.toml` lists the CAs that count."""
+    """Whose certificates are accepted: of those who sign what comes, and of those whom we
+    encrypt for. `mappings/tillit.toml` lists the CAs that count.
+    """
 
     certificates: Path | None = key(
         None,
         "folder or file with the CAs' root and intermediate certificates",
         rule=rules.existing,
-        unset="signatures are verified, but not the chains of their certificates",
+        unset="signatures are verified, but not the chains of anybody's certificates",
     )
     environment: Literal["prod", "test"] = key("prod", "which list")
     authorities: Path | None = key(
@@ -286,13 +288,13 @@ class TrustedSigners:
     )
     chain: Literal["warn", "reject"] = key(
         "warn",
-        "`warn` notes an untrusted chain or a revoked certificate with the message, `reject` "
-        "quarantines the package",
+        "`warn` notes an untrusted chain or a revoked certificate with the message; `reject` "
+        "quarantines what such a signer sends, and sends nothing to such a receiver",
     )
     revocation: Literal["off", "when_reachable", "required"] = key(
         "when_reachable",
-        "whether the authorities' revocation lists are asked; `required`: a signer of whom no "
-        "list could tell is not trusted",
+        "whether the authorities' revocation lists are asked; `required`: somebody of whom "
+        "no list could tell is not trusted",
     )
 
 

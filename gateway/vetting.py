@@ -1,4 +1,7 @@
-"""Whose signatures are accepted, as the operator wants it (dpo-packaging 7.5; decision 15)."""
+"""Whose certificates are accepted, as the operator wants it (dpo-packaging 6, 7.5; decision 15).
+
+The same for those who sign what comes to us and for those whom we encrypt for.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from datetime import UTC, datetime
 from cryptography import x509
 
 from gateway.certificates import Trust, chain_problem, issuer_of
-from gateway.errors import SignerUntrusted
+from gateway.errors import CertificateUnusable, SignerUntrusted
 from gateway.package import Opened
 from gateway.revocation import Revocation, Standing
 
@@ -19,12 +22,12 @@ def _now() -> datetime:
 
 
 @dataclass(frozen=True, slots=True)
-class Signers:
-    """Vets the signers of packages against `trust`.
+class Vetting:
+    """Holds the certificates of others against `trust`.
 
-    Without `revocation` no lists are asked. `reject` refuses a signer whose chain is not
-    trusted or whose certificate is revoked; else that is noted with the message. With
-    `required`, a signer of whom no list could tell is not trusted either.
+    Without `revocation` no lists are asked. `reject` refuses who has a chain that is not
+    trusted or a certificate that is revoked; else that is noted with the message. With
+    `required`, somebody of whom no list could tell is not trusted either.
     """
 
     trust: Trust
@@ -33,24 +36,14 @@ class Signers:
     required: bool = False
     now: Callable[[], datetime] = _now
 
-    def vet(self, opened: Opened) -> Sequence[str]:
+    def signer(self, opened: Opened) -> Sequence[str]:
         """What is to be noted of a package's signer. Raises `SignerUntrusted`."""
         if opened.signature is None:
             return []
         certificate = x509.load_pem_x509_certificate(opened.signature.certificate_pem.encode())
         chain_pem = opened.signature.chain_pem.encode()
         came_along = x509.load_pem_x509_certificates(chain_pem) if chain_pem else []
-        problem = chain_problem(certificate, self.trust, self.now(), came_along)
-        notes = []
-        if problem is None:
-            standing = self._standing(certificate, came_along)
-            problem = standing.revoked
-            if standing.unknown is not None:
-                text = f"no revocation list could tell: {standing.unknown}"
-                if self.required:
-                    problem = text
-                else:
-                    notes.append(text)
+        problem, notes = self._judge(certificate, came_along)
         if problem is not None:
             if self.reject:
                 raise SignerUntrusted(problem)
@@ -59,6 +52,28 @@ class Signers:
             # Normal for a supplier that sends on behalf of its customer (7.5).
             notes.append(f"organisation {opened.signature.orgnr}, sender is {opened.sbd.sender}")
         return [f"signer: {note}" for note in notes]
+
+    def receiver(self, certificate: x509.Certificate) -> Sequence[str]:
+        """What is to be noted of whom we encrypt for. Raises `CertificateUnusable`."""
+        problem, notes = self._judge(certificate)
+        if problem is not None:
+            if self.reject:
+                raise CertificateUnusable(f"receiver: {problem}")
+            notes.append(problem)
+        return [f"receiver: {note}" for note in notes]
+
+    def _judge(
+        self, certificate: x509.Certificate, came_along: Sequence[x509.Certificate] = ()
+    ) -> tuple[str | None, list[str]]:
+        """Why it is not trusted, if it is not; and what could not be found out."""
+        problem = chain_problem(certificate, self.trust, self.now(), came_along)
+        if problem is not None:
+            return problem, []
+        standing = self._standing(certificate, came_along)
+        if standing.revoked is not None or standing.unknown is None:
+            return standing.revoked, []
+        text = f"no revocation list could tell: {standing.unknown}"
+        return (text, []) if self.required else (None, [text])
 
     def _standing(
         self, certificate: x509.Certificate, came_along: Sequence[x509.Certificate]
