@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
+    load_der_private_key,
     load_pem_private_key,
     pkcs12,
 )
@@ -31,8 +32,9 @@ from gateway.resources import data_folder
 def load_keystore(path: Path | str, password: str | None, alias: str | None = None) -> Identity:
     """The key, certificate and chain of a PKCS12 or PEM file.
 
-    `alias` is checked against the name inside a PKCS12, without regard to case, as Java
-    does. Raises `ConfigurationError` that names the file, never the password.
+    `alias` says which key of a PKCS12, without regard to case, as Java does; without it
+    there must be one alone. Raises `ConfigurationError` that names the file and the keys
+    that it holds, never the password.
     """
     path = Path(path)
     try:
@@ -60,18 +62,8 @@ def keystore_aliases(path: Path) -> list[str]:
     Empty when they are hidden, and for PEM files, which have no names.
     """
     try:
-        safe = asn1_pkcs12.Pfx.load(path.read_bytes()).authenticated_safe
-        return [
-            name
-            for part in safe
-            if part["content_type"].native == "data"
-            for bag in asn1_pkcs12.SafeContents.load(part["content"].native)
-            if bag["bag_id"].native in ("pkcs8_shrouded_key_bag", "key_bag")
-            for attribute in bag["bag_attributes"]
-            if attribute["type"].native == "friendly_name"
-            for name in attribute["values"].native
-        ]
-    except (OSError, ValueError, TypeError, KeyError):
+        return [one.name for one in _key_bags(path.read_bytes()) if one.name]
+    except OSError:
         return []
 
 
@@ -102,14 +94,75 @@ def _from_pkcs12(data: bytes, password: str | None, alias: str | None) -> Identi
         store = pkcs12.load_pkcs12(data, None if password is None else password.encode())
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise ConfigurationError("wrong password, or not a PKCS12 or PEM file") from error
-    if store.cert is None:
-        raise ConfigurationError("holds no key with its certificate")
-    name = (store.cert.friendly_name or b"").decode("utf-8", "replace")
-    if alias is not None and name.lower() != alias.lower():
-        # With several keys the library gives only the first one (dpo-packaging 10.2).
-        raise ConfigurationError(f"its first key is named {name!r}, not {alias!r}")
-    others = [it.certificate for it in store.additional_certs]
-    return _identity(store.key, store.cert.certificate, others)
+    certificates = [it.certificate for it in store.additional_certs]
+    if store.cert is not None:
+        certificates.append(store.cert.certificate)
+    bags = _key_bags(data)
+    if len(bags) > 1:
+        # The library gives only the first key, but every certificate (dpo-packaging 10.2).
+        key = _chosen(bags, alias).open(password)
+    else:
+        named = store.cert.friendly_name if store.cert is not None else None
+        name = (named or b"").decode("utf-8", "replace")
+        if alias is not None and name.lower() != alias.lower():
+            raise ConfigurationError(f"its only key is named {name!r}, not {alias!r}")
+        key = store.key
+    return _with_certificate(key, certificates, "holds no key with its certificate")
+
+
+@dataclass(frozen=True, slots=True)
+class _KeyBag:
+    """A key in a PKCS12 file as it lies there."""
+
+    name: str
+    pkcs8: bytes = field(repr=False)
+    shrouded: bool
+
+    def open(self, password: str | None) -> object:
+        secret = password.encode() if self.shrouded and password is not None else None
+        try:
+            return load_der_private_key(self.pkcs8, secret)
+        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+            raise ConfigurationError(
+                f"the key {self.name!r} has another password than the keystore, or is of a kind"
+                " that nobody here can read"
+            ) from error
+
+
+def _key_bags(data: bytes) -> list[_KeyBag]:
+    """The keys that can be seen without opening any; none when the file hides them."""
+    try:
+        return [
+            _KeyBag(
+                next(
+                    (
+                        str(attribute["values"].native[0])
+                        for attribute in bag["bag_attributes"] or ()
+                        if attribute["type"].native == "friendly_name"
+                    ),
+                    "",
+                ),
+                bag["bag_value"].untag().dump(),
+                bag["bag_id"].native == "pkcs8_shrouded_key_bag",
+            )
+            for part in asn1_pkcs12.Pfx.load(data).authenticated_safe
+            if part["content_type"].native == "data"
+            for bag in asn1_pkcs12.SafeContents.load(part["content"].native)
+            if bag["bag_id"].native in ("pkcs8_shrouded_key_bag", "key_bag")
+        ]
+    except (ValueError, TypeError, KeyError, IndexError):
+        return []
+
+
+def _chosen(bags: Sequence[_KeyBag], alias: str | None) -> _KeyBag:
+    wanted = [one for one in bags if alias is not None and one.name.lower() == alias.lower()]
+    if len(wanted) == 1:
+        return wanted[0]
+    names = ", ".join(repr(one.name) for one in bags)
+    if alias is None:
+        raise ConfigurationError(f"holds several keys; set the alias to one of {names}")
+    said = "several keys are" if wanted else "no key is"
+    raise ConfigurationError(f"{said} named {alias!r}; it holds {names}")
 
 
 def _from_pem(data: bytes, password: str | None) -> Identity:
@@ -121,21 +174,24 @@ def _from_pem(data: bytes, password: str | None) -> Identity:
         raise ConfigurationError(
             "wrong password, or the PEM file lacks its key or certificate"
         ) from error
+    return _with_certificate(
+        key, certificates, "the PEM file holds no certificate that fits its key"
+    )
+
+
+def _with_certificate(
+    key: object, certificates: Sequence[x509.Certificate], without: str
+) -> Identity:
+    """The key, its certificate and that one's chain; `without`: what to say if it is not there."""
+    if key is None:
+        raise ConfigurationError(without)
+    if not isinstance(key, RSAPrivateKey):
+        raise ConfigurationError("the key is not RSA, which the network requires")
     for certificate in certificates:
         if certificate.public_key() == key.public_key():
             others = [it for it in certificates if it != certificate]
-            return _identity(key, certificate, others)
-    raise ConfigurationError("the PEM file holds no certificate that fits its key")
-
-
-def _identity(
-    key: object, certificate: x509.Certificate, others: Sequence[x509.Certificate]
-) -> Identity:
-    if not isinstance(key, RSAPrivateKey):
-        raise ConfigurationError("the key is not RSA, which the network requires")
-    if certificate.public_key() != key.public_key():
-        raise ConfigurationError("the certificate does not fit the key")
-    return Identity(key, certificate, tuple(_in_order(certificate, others)))
+            return Identity(key, certificate, tuple(_in_order(certificate, others)))
+    raise ConfigurationError(without)
 
 
 def _in_order(

@@ -17,7 +17,6 @@ from gateway.certificates import (
     load_trust,
 )
 from gateway.checks.finding import Check, Verdict, fail, ok, warn
-from gateway.errors import ConfigurationError
 from gateway.package import Identity
 from gateway.revocation import Revocation, over_http
 from gateway.settings import OldKeystore, Settings
@@ -66,8 +65,8 @@ class Keys:
         yield Check(
             "keystore-alias",
             self._alias,
-            "Set organisation.keystore_alias to one of these, or leave it out; a key that is "
-            "not the first in its file must be exported to a file of its own.",
+            "Set organisation.keystore_alias to one of these; leave it out when there is one "
+            "key alone.",
             ("keystore",),
         )
         yield Check("certificate", self._certificate, _ORDER, ("keystore-alias",))
@@ -79,22 +78,18 @@ class Keys:
             yield Check(f"old-keystore-{number}", partial(self._old_keystore, one), _OLD)
 
     def _keystore(self) -> Verdict:
-        self._identity = load_keystore(self._own.keystore, self._own.keystore_password)
+        # Whether it opens at all; which key is meant, the next check says.
+        names = keystore_aliases(self._own.keystore)
+        any_key = names[0] if len(names) > 1 else None
+        self._identity = load_keystore(self._own.keystore, self._own.keystore_password, any_key)
         return ok(f"{self._own.keystore.name}: opened; key and certificate fit each other")
 
     def _alias(self) -> Verdict:
-        names = keystore_aliases(self._own.keystore)
         wanted = self._own.keystore_alias
+        self._identity = load_keystore(self._own.keystore, self._own.keystore_password, wanted)
         if wanted is None:
-            return ok(f"none is asked for; the first key is used{_called(names[:1])}")
-        try:
-            load_keystore(self._own.keystore, self._own.keystore_password, wanted)
-        except ConfigurationError as error:
-            if not names:
-                raise
-            raise ConfigurationError(
-                f"the first key is not called {wanted!r}; the keystore holds{_called(names)}"
-            ) from error
+            (name,) = keystore_aliases(self._own.keystore) or [""]
+            return ok(f"none is asked for; there is one key{f' {name!r}' if name else ''}")
         return ok(f"the key is called {wanted!r}")
 
     def _certificate(self) -> Verdict:
@@ -149,7 +144,3 @@ class Keys:
         self.old.append(identity)
         end = identity.certificate.not_valid_after_utc
         return ok(f"{one.keystore.name}: opened; its certificate is valid until {end:%Y-%m-%d}")
-
-
-def _called(names: list[str]) -> str:
-    return f" {', '.join(map(repr, names))}" if names else ""

@@ -54,7 +54,7 @@ def convert(jks: Path, pkcs12: Path, alias: str | None, password_file: Path | No
 
 @command.command()
 @click.argument("keystore", type=_EXISTING)
-@click.option("--alias", help="The name that the key must have.")
+@click.option("--alias", help="Which key; needed when there are several.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @password_file
 def show(keystore: Path, alias: str | None, as_json: bool, password_file: Path | None) -> None:

@@ -99,6 +99,30 @@ def test_trouble_names_the_file_and_never_the_password(pem: bytes, tmp_path: Pat
         load_keystore(FIXTURES / "sender.p12", PASSWORD, "receiver")
 
 
+@pytest.mark.parametrize("name", ["two-keys.p12", "two-keys-3des.p12"])
+def test_of_several_keys_the_alias_says_which(name: str) -> None:
+    """As keytool makes them; its old encryption too."""
+    found = {
+        alias: load_keystore(FIXTURES / name, PASSWORD, alias)
+        for alias in ("virksomhet-gammel", "Virksomhet")
+    }
+    for alias, identity in found.items():
+        assert f"CN={alias.lower()}" in identity.certificate.subject.rfc4514_string()
+        assert identity.certificate.public_key() == identity.private_key.public_key()
+        assert identity.chain == ()
+    with pytest.raises(ConfigurationError, match="wrong password"):
+        load_keystore(FIXTURES / name, "feil", "virksomhet")
+
+
+def test_several_keys_without_the_alias_of_one_are_named() -> None:
+    store = FIXTURES / "two-keys.p12"
+    for alias, reason in ((None, "holds several keys; set the alias"), ("ny", "no key is named")):
+        with pytest.raises(ConfigurationError, match=reason) as caught:
+            load_keystore(store, PASSWORD, alias)
+        assert "'virksomhet-gammel', 'virksomhet'" in caught.value.detail
+        assert str(store) in caught.value.detail
+
+
 def test_keys_that_are_not_rsa_are_refused(tmp_path: Path) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     (tmp_path / "ec.p12").write_bytes(
