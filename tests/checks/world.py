@@ -17,6 +17,18 @@ from gateway.simulators.network import Network, Organisation, SystemUser
 from gateway.simulators.network.authority import Authority, new_key, write_keystore
 
 ORGNR = "910077473"
+OK, FAIL, WARN, SKIP = Grade.OK, Grade.FAIL, Grade.WARN, Grade.SKIP
+LOGINS = {
+    "Basic": {"auth": "basic", "username": "arkiv", "password": "Hemmelig æ"},
+    "NTLM": {"auth": "ntlm", "username": "arkiv", "password": "Hemmelig1", "domain": "SAK"},
+    "Negotiate": {
+        "auth": "negotiate",
+        "username": "arkiv",
+        "password": "Hemmelig1",
+        "domain": "SAK",
+    },
+}
+"""How the archive lets us in, by scheme."""
 
 
 @dataclass

@@ -14,7 +14,8 @@ The crashes kill a gateway process (SIGKILL) while the network holds a call.
  7  test_07_lost_answer_to_a_confirm
  8  test_08_malware_found_once, test_08_malware_found_each_time
  9  test_09_many_letters_waiting (25 letters); 250: benchmarks/many_waiting.py, and the
-    adapter alone: test_altinn3.py::test_250_packages_come_in_order_and_are_looked_up_once
+    adapter alone: test_altinn3_receiving.py::
+    test_250_packages_come_in_order_and_are_looked_up_once
 10  test_10_flood_for_a_foreign_channel
 11  test_11_two_gateways_of_one_organisation_with_channels
 12  test_12_tokens_expire_during_an_upload

@@ -5,19 +5,23 @@ from __future__ import annotations
 import hashlib
 import io
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
 import httpx
 
-from gateway.ports import Parcel
+from gateway.ports import Offer, Parcel
 from gateway.registry import Registry
 from gateway.simulators.network import Network, Organisation
 from gateway.tokens import SystemUser, TokenSource
 from gateway.transports.altinn3 import Altinn3
 
 KARTVERKET, ARKIVVERKET = "991825827", "974760673"
+
+Send = Callable[..., str]
+"""The fixture `send`."""
 
 
 @dataclass(frozen=True)
@@ -81,3 +85,13 @@ def parcel(
 def system_user(organisation: Organisation) -> SystemUser:
     """The organisation's own."""
     return SystemUser(organisation.orgnr, organisation.external_ref)
+
+
+def fetched(receiver: Wiring, offer: Offer) -> bytes:
+    target = io.BytesIO()
+    assert receiver.transport.fetch(offer, target) == len(target.getvalue())
+    return target.getvalue()
+
+
+def calls(network: Network, call: str) -> list[int]:
+    return [line.status for line in network.requests if line.call == call]
