@@ -65,9 +65,11 @@ class Fault:
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     seen: int = 0
     acted: int = 0
+    handled: int = 0
+    """Of the calls that it acted on, those that were done; only the reply was to come."""
 
 
-FIELDS = frozenset(item.name for item in fields(Fault)) - {"id", "seen", "acted"}
+FIELDS = frozenset(item.name for item in fields(Fault)) - {"id", "seen", "acted", "handled"}
 
 
 class Faults:

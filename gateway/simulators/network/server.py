@@ -338,6 +338,7 @@ class _Handler(BaseHTTPRequestHandler):
         except Refused as refused:
             reply = refused.reply
         if fault is not None:
+            fault.handled += 1
             if fault.drop == "after":
                 raise Dropped
             time.sleep(fault.delay_after)
