@@ -7,14 +7,12 @@ really filed; its title says that it is a test.
 
 from __future__ import annotations
 
-import hashlib
-import io
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, BinaryIO
+from typing import Any
 
 from lxml import etree
 
@@ -35,6 +33,7 @@ from gateway.parts import open_books
 from gateway.ports import Delivery
 from gateway.settings import Settings
 from gateway.soap.listener import local_url
+from gateway.spool import BytesContent
 from gateway.store import messages, overview
 from gateway.store.database import Database
 from gateway.store.messages import Kind
@@ -151,22 +150,6 @@ def _hand_in(settings: Settings, conversation_id: str, now: datetime) -> str | N
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class _Text:
-    data: bytes
-
-    @property
-    def size(self) -> int:
-        return len(self.data)
-
-    @property
-    def sha256(self) -> str:
-        return hashlib.sha256(self.data).hexdigest()
-
-    def open(self) -> BinaryIO:
-        return io.BytesIO(self.data)
-
-
 def echo_letter(now: datetime, orgnr: str) -> Melding:
     """A letter that nobody can take for a real one."""
     moment = now.astimezone()
@@ -192,7 +175,7 @@ def echo_letter(now: datetime, orgnr: str) -> Melding:
     sak = etree.SubElement(root, "noarksak")
     _fill(sak, saId=f"{year}/1", saSaar=year, saSeknr=1, saDato=day, saTittel=title)
     _fill(sak, saStatus="B", saOfftittel=title)
-    return Melding(root, {"1": _Text(text.encode())})
+    return Melding(root, {"1": BytesContent(text.encode())})
 
 
 def _fill(parent: Any, **values: object) -> None:

@@ -11,7 +11,7 @@ import io
 import os
 import uuid
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -31,6 +31,24 @@ class FileContent:
 
     def open(self) -> BinaryIO:
         return self.path.open("rb")
+
+
+@dataclass(frozen=True, slots=True)
+class BytesContent:
+    """Content in memory: small, or made up."""
+
+    data: bytes = field(repr=False)
+
+    @property
+    def size(self) -> int:
+        return len(self.data)
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.data).hexdigest()
+
+    def open(self) -> BinaryIO:
+        return io.BytesIO(self.data)
 
 
 class FolderSpool:

@@ -7,7 +7,6 @@ It demands what its vendor demands, sends its AppReceipt *before* it answers the
 from __future__ import annotations
 
 import http.client
-import io
 import tempfile
 import threading
 import uuid
@@ -17,7 +16,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import BinaryIO
 from xml.sax.saxutils import escape
 
 from lxml import etree
@@ -51,7 +49,7 @@ from gateway.simulators.archive_vendors import (
     receipt_parties,
     request,
 )
-from gateway.spool import FileContent, FolderSpool
+from gateway.spool import BytesContent, FileContent, FolderSpool
 
 _BLOCK = 256 * 1024
 _HEAD = 16 * 1024
@@ -88,19 +86,6 @@ class Request:
     headers: dict[str, str]
     head: bytes
     size: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Bytes:
-    data: bytes
-    sha256: str = ""
-
-    @property
-    def size(self) -> int:
-        return len(self.data)
-
-    def open(self) -> BinaryIO:
-        return io.BytesIO(self.data)
 
 
 class SimulatedArchive:
@@ -444,5 +429,5 @@ def _documents(melding: Melding) -> Iterator[Document]:
 
 def _content(source: bytes | Path) -> Content:
     if isinstance(source, bytes):
-        return _Bytes(source)
+        return BytesContent(source)
     return FileContent(source, source.stat().st_size, "")

@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from lxml import etree
 
 from gateway.edu.reader import SoapRequest, read_request
 from gateway.model import MELDING_NAMESPACE, Envelope, Melding, Party
-from gateway.spool import FolderSpool
-
-
-class BytesContent:
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-        self.size = len(data)
-        self.sha256 = hashlib.sha256(data).hexdigest()
-
-    def open(self) -> BinaryIO:
-        return io.BytesIO(self.data)
-
+from gateway.spool import BytesContent, FolderSpool
 
 ENVELOPE = Envelope(
     Party("991825827", "Prøve kommune", ref="15/00020-3"),

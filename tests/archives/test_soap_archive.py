@@ -10,11 +10,12 @@ import threading
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import pytest
-from archive_letters import ENVELOPE, BytesContent, make_melding
+from archive_letters import ENVELOPE, make_melding
 
 from gateway.archives.settings import ArchiveSettings
 from gateway.archives.soap import SoapArchive
@@ -419,12 +420,12 @@ def test_refusal_in_the_middle_of_a_large_letter_is_understood() -> None:
 # --- size, connection, TLS ------------------------------------------------------------
 
 
-class _Generated(BytesContent):
+@dataclass(frozen=True)
+class _Generated:
     """Zeros that exist nowhere at once."""
 
-    def __init__(self, size: int) -> None:
-        super().__init__(b"")
-        self.size = size
+    size: int
+    sha256: str = ""
 
     def open(self) -> BinaryIO:
         return _Zeros(self.size)  # type: ignore[return-value]

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import BinaryIO
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -16,28 +13,11 @@ from cryptography.hazmat.primitives.serialization import pkcs12
 
 from gateway.model import Document
 from gateway.package import Identity
+from gateway.spool import BytesContent
 
 FIXTURES = Path(__file__).parent / "fixtures"
 PASSWORD = "changeit"
 NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
-
-
-@dataclass(frozen=True)
-class Bytes:
-    """Content that lies in memory."""
-
-    data: bytes
-
-    @property
-    def size(self) -> int:
-        return len(self.data)
-
-    @property
-    def sha256(self) -> str:
-        return hashlib.sha256(self.data).hexdigest()
-
-    def open(self) -> BinaryIO:
-        return io.BytesIO(self.data)
 
 
 @dataclass
@@ -48,8 +28,8 @@ class Piece:
     def write(self, data: bytes) -> None:
         self.data += data
 
-    def commit(self) -> Bytes:
-        content = Bytes(bytes(self.data))
+    def commit(self) -> BytesContent:
+        content = BytesContent(bytes(self.data))
         self.spool.committed.append(content)
         return content
 
@@ -59,7 +39,7 @@ class Piece:
 
 @dataclass
 class MemorySpool:
-    committed: list[Bytes] = field(default_factory=list)
+    committed: list[BytesContent] = field(default_factory=list)
     pieces: list[Piece] = field(default_factory=list)
     discarded: int = 0
 
@@ -70,7 +50,7 @@ class MemorySpool:
 
 
 def document(name: str, data: bytes, mime: str = "application/pdf") -> Document:
-    return Document(name, mime, Bytes(data))
+    return Document(name, mime, BytesContent(data))
 
 
 def contents(documents: tuple[Document, ...]) -> list[tuple[str, str, bytes]]:

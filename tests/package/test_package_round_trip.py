@@ -15,7 +15,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from packing import FIXTURES, NOW, Bytes, MemorySpool, contents, document
+from packing import FIXTURES, NOW, MemorySpool, contents, document
 
 from gateway.errors import DigestMismatch, UnsafeName, WrongKey
 from gateway.model import Document
@@ -28,6 +28,7 @@ from gateway.package import (
     size_at_most,
 )
 from gateway.package.asice import MIMETYPE, read_container, write_container
+from gateway.spool import BytesContent
 
 MELDING_ID = "3f0a9f3c-0b1e-4a57-9d0c-0c4f0a1d2e3f"
 openssl = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
@@ -238,7 +239,7 @@ def test_the_previous_key_still_opens(
 
 
 def test_a_document_that_changed_on_disk_is_not_sent(sender: Identity, receiver: Identity) -> None:
-    class Rotten(Bytes):
+    class Rotten(BytesContent):
         @property
         def sha256(self) -> str:
             return hashlib.sha256(b"as it was accepted").hexdigest()

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, BinaryIO
+from typing import Any
 
 from lxml import etree
 
 from gateway.model import Document, Melding
+from gateway.spool import BytesContent
 from gateway.translate import Facts
 
 FACTS = Facts(
@@ -22,26 +20,8 @@ FACTS = Facts(
 _XSI_TYPE = "{http://www.w3.org/2001/XMLSchema-instance}type"
 
 
-@dataclass(frozen=True)
-class Bytes:
-    """Content in memory."""
-
-    data: bytes
-
-    @property
-    def size(self) -> int:
-        return len(self.data)
-
-    @property
-    def sha256(self) -> str:
-        return hashlib.sha256(self.data).hexdigest()
-
-    def open(self) -> BinaryIO:
-        return io.BytesIO(self.data)
-
-
 FILES = {
-    name: Document(name, "application/octet-stream", Bytes(b"hello"))
+    name: Document(name, "application/octet-stream", BytesContent(b"hello"))
     for name in (
         "a.docx",
         "b.pdf",
@@ -66,7 +46,7 @@ def melding(xml: str) -> Melding:
         node.text = None
         if text:
             node.set("ref", str(number))
-            contents[str(number)] = Bytes(text.encode())
+            contents[str(number)] = BytesContent(text.encode())
         else:
             node.set("problem", "empty")
     return Melding(root, contents)

@@ -6,7 +6,7 @@ import hashlib
 import io
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,6 +15,7 @@ import httpx
 from gateway.ports import Offer, Parcel
 from gateway.registry import Registry
 from gateway.simulators.network import Network, Organisation
+from gateway.spool import BytesContent
 from gateway.tokens import SystemUser, TokenSource
 from gateway.transports.altinn3 import Altinn3
 
@@ -22,24 +23,6 @@ KARTVERKET, ARKIVVERKET = "991825827", "974760673"
 
 Send = Callable[..., str]
 """The fixture `send`."""
-
-
-@dataclass(frozen=True)
-class Bytes:
-    """A `model.Content` in memory."""
-
-    data: bytes = field(repr=False)
-
-    @property
-    def size(self) -> int:
-        return len(self.data)
-
-    @property
-    def sha256(self) -> str:
-        return hashlib.sha256(self.data).hexdigest()
-
-    def open(self) -> io.BytesIO:
-        return io.BytesIO(self.data)
 
 
 @dataclass(frozen=True)
@@ -79,7 +62,9 @@ def parcel(
 ) -> Parcel:
     """A package of these bytes."""
     digest = hashlib.md5(data, usedforsecurity=False).hexdigest()
-    return Parcel(sender, receiver, reference or str(uuid.uuid4()), Bytes(data), md5 or digest)
+    return Parcel(
+        sender, receiver, reference or str(uuid.uuid4()), BytesContent(data), md5 or digest
+    )
 
 
 def system_user(organisation: Organisation) -> SystemUser:
