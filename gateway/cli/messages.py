@@ -16,9 +16,10 @@ from typing import Any
 import click
 from sqlalchemy.exc import SQLAlchemyError
 
+from gateway.engine.avtalt import AVTALT_PROCESS, Avtalt
 from gateway.engine.evidence import Dossier, message_record, record
 from gateway.engine.masking import masked
-from gateway.engine.operations import AVTALT_PROCESS, NotDone, Operations
+from gateway.engine.operations import NotDone, Operations
 from gateway.errors import ConfigurationError, StorageFull
 from gateway.model import Direction, Status
 from gateway.store.messages import Kind, Message
@@ -235,7 +236,7 @@ def pickup(operations: Operations, reference: str, out: Path | None) -> None:
     """Fetch a message that is not for the archive, such as an avtalt."""
     message = operations.find(reference)
     folder = out or Path(message.message_id)
-    for path in operations.pick_up(message.row_id, folder, getpass.getuser()):
+    for path in Avtalt(operations).pick_up(message.row_id, folder, getpass.getuser()):
         click.echo(path)
 
 
@@ -276,7 +277,7 @@ def send(
             )
             for one in files
         ]
-        sent = operations.send_avtalt(
+        sent = Avtalt(operations).send(
             receiver,
             identifier,
             said,

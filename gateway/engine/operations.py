@@ -1,4 +1,4 @@
-"""What a person can see and do: list, show, retry, resend, mark, export, pick up, send.
+"""What a person can see and do: list, show, retry, resend, mark, export.
 
 The pages and the command line are thin calls of this. It works on the store alone, so
 also from another process than the gateway's: its workers find the changed rows.
@@ -6,13 +6,10 @@ also from another process than the gateway's: its workers find the changed rows.
 
 from __future__ import annotations
 
-import json
-import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import sqlalchemy as sa
@@ -22,9 +19,8 @@ from gateway.engine.context import Books
 from gateway.engine.evidence import Dossier, write_evidence
 from gateway.engine.ledger import Entry, Ledger
 from gateway.lifecycle import Fact
-from gateway.model import Content, Direction, Document, Status
+from gateway.model import Direction, Status
 from gateway.store import circuits, messages, overview
-from gateway.store.blobs import Blob
 from gateway.store.jobs import Task
 from gateway.store.messages import Kind, Message, Role
 from gateway.store.overview import FAILED, Filter, StatusRow
@@ -33,10 +29,6 @@ from gateway.store.tables import job as jobs_table
 from gateway.store.tables import message as messages_table
 from gateway.store.tables import transfer as transfers_table
 
-AVTALT_TYPE = "urn:no:difi:avtalt:xsd::avtalt"
-AVTALT_PROCESS = "urn:no:difi:profile:avtalt:avtalt:ver1.0"
-
-_PIECE = 1 << 20
 _OUR_LETTER = (Kind.LETTER, Direction.OUTGOING)
 _IDENTIFIED = (Kind.LETTER, Kind.RECEIPT, Kind.OTHER, Kind.NOTICE)
 
@@ -83,14 +75,14 @@ class Operations:
     """A person's view of one gateway's store. `who` is noted in timelines."""
 
     def __init__(self, books: Books, ledger: Ledger | None = None) -> None:
-        self._books = books
-        self._ledger = ledger or Ledger(books)
+        self.books = books
+        self.ledger = ledger or Ledger(books)
 
     # --- seeing -----------------------------------------------------------------------
 
     def page(self, wanted: Filter, *, number: int = 0, size: int = 20) -> Page:
         """Page `number`, from 0, of the messages that `wanted` asks for."""
-        with self._books.database.read() as tx:
+        with self.books.database.read() as tx:
             found = overview.select(tx, wanted, limit=size, offset=number * size)
             return Page(found, overview.count(tx, wanted))
 
@@ -101,29 +93,29 @@ class Operations:
 
         `wanted` as in `overview.statuses`.
         """
-        with self._books.database.read() as tx:
+        with self.books.database.read() as tx:
             return overview.statuses(tx, **wanted, limit=size, offset=number * size)
 
     def timelines(self, row_ids: Sequence[int]) -> dict[int, list[StatusRow]]:
         """The timelines of several messages, by row number."""
-        with self._books.database.read() as tx:
+        with self.books.database.read() as tx:
             return overview.timelines(tx, row_ids)
 
     def quarantined(self) -> Sequence[Any]:
         """Packages that could not be used and are kept, newest first."""
-        with self._books.database.read() as tx:
+        with self.books.database.read() as tx:
             return overview.quarantined(tx)
 
     def temporary(self) -> BinaryIO:
         """A private file without a name, for something to be downloaded."""
-        return self._books.blobs.temporary()
+        return self.books.blobs.temporary()
 
     def find(self, reference: str) -> Message:
         """The message with this row number, message id or conversation id.
 
         Raises `NotDone` when there is none, or more than one.
         """
-        with self._books.database.read() as tx:
+        with self.books.database.read() as tx:
             columns = messages_table.c
             if re.fullmatch(r"\d{1,18}", reference):
                 found = messages.select(tx, columns.id == int(reference))
@@ -149,8 +141,8 @@ class Operations:
 
     def show(self, row_id: int) -> Dossier:
         """All that is known of a message. Raises `NotDone` when there is none."""
-        blobs = self._books.blobs
-        with self._books.database.read() as tx:
+        blobs = self.books.blobs
+        with self.books.database.read() as tx:
             message = _get(tx, row_id)
             return Dossier(
                 message,
@@ -167,7 +159,7 @@ class Operations:
 
     def export(self, row_id: int, target: BinaryIO, *, documents: bool = False) -> None:
         """Write the evidence of a message to `target` as a zip."""
-        write_evidence(self.show(row_id), target, self._books.now(), documents=documents)
+        write_evidence(self.show(row_id), target, self.books.now(), documents=documents)
 
     # --- doing ------------------------------------------------------------------------
 
@@ -177,7 +169,7 @@ class Operations:
         An outgoing letter that was given up is not retried but sent again as new, since
         its archive has had its answer. Raises `NotDone`.
         """
-        with self._ledger.entry() as entry:
+        with self.ledger.entry() as entry:
             message = _get(entry.tx, row_id)
             job = entry.tx.execute(
                 sa.select(jobs_table)
@@ -222,7 +214,7 @@ class Operations:
             raise NotDone(Obstacle.SENDER_WAS_TOLD)
         columns: dict[str, Any] = {"handled": None}
         if message.expires is not None:
-            columns["expires"] = entry.now + self._books.policy.time_to_live
+            columns["expires"] = entry.now + self.books.policy.time_to_live
         messages.change(entry.tx, message.row_id, **columns)
         if message.direction is Direction.OUTGOING:
             # The package states its deadline, so it has to be made again.
@@ -249,7 +241,7 @@ class Operations:
         the conversation id that it knows. The old one is marked as handled. Raises
         `NotDone`; a letter that has not failed needs `force`.
         """
-        with self._ledger.entry() as entry:
+        with self.ledger.entry() as entry:
             old = _get(entry.tx, row_id)
             if old.direction is not Direction.OUTGOING or old.kind not in (
                 Kind.LETTER,
@@ -258,7 +250,7 @@ class Operations:
                 raise NotDone(Obstacle.NOT_OURS_TO_SEND)
             if old.state not in FAILED and not force:
                 raise NotDone(Obstacle.NOT_FAILED)
-            new_id = self._books.new_id()
+            new_id = self.books.new_id()
             new = messages.add(
                 entry.tx,
                 replace(
@@ -266,12 +258,12 @@ class Operations:
                     id=None,
                     message_id=new_id,
                     conversation_id=new_id,
-                    transport_ref=self._books.new_id(),
+                    transport_ref=self.books.new_id(),
                     state=Status.OPPRETTET,
                     created=entry.now,
                     updated=None,
                     handled=None,
-                    expires=entry.now + self._books.policy.time_to_live,
+                    expires=entry.now + self.books.policy.time_to_live,
                     duplicate_key=None,
                     related_to=None,
                     warnings=(*old.warnings, f"sent again by {who}; first as {old.message_id}"),
@@ -281,7 +273,7 @@ class Operations:
                 messages.add_documents(
                     entry.tx,
                     new.row_id,
-                    messages.documents(entry.tx, row_id, self._books.blobs, role),
+                    messages.documents(entry.tx, row_id, self.books.blobs, role),
                     role,
                 )
             entry.record(new, Fact.ACCEPTED, f"Sendt på nytt av {who}, først som {old.message_id}")
@@ -293,94 +285,10 @@ class Operations:
         """Take a message off the list of those that need attention. Raises `NotDone`."""
         if not reason.strip():
             raise NotDone(Obstacle.REASON_MISSING)
-        with self._ledger.entry() as entry:
+        with self.ledger.entry() as entry:
             message = _get(entry.tx, row_id)
             entry.note(message, f"Merket som håndtert av {who}: {reason.strip()}")
             messages.change(entry.tx, row_id, handled=entry.now)
-
-    # --- avtalt -----------------------------------------------------------------------
-
-    def pick_up(self, row_id: int, folder: Path, who: str) -> list[Path]:
-        """Write a message that is not for the archive to `folder`; the files.
-
-        Its sender gets LEVERT once everything is durably written. Picking it up again
-        writes it again and tells nobody. Raises `NotDone`, `FileExistsError`.
-        """
-        dossier = self.show(row_id)
-        message = dossier.message
-        if message.kind is not Kind.OTHER or message.direction is not Direction.INCOMING:
-            raise NotDone(Obstacle.NOT_FOR_PICKUP)
-        folder.mkdir(parents=True, exist_ok=True)
-        taken: set[str] = set()
-        written = [_write(folder, one, taken) for _, one in dossier.documents]
-        with self._ledger.entry() as entry:
-            if _get(entry.tx, row_id).state is Status.INNKOMMENDE_LEVERT:
-                entry.note(message, f"Hentet igjen av {who}")
-            else:
-                entry.record(message, Fact.PICKED_UP, f"Hentet av {who}")
-        return written
-
-    def send_avtalt(
-        self,
-        receiver: str,
-        identifier: str,
-        content: object,
-        files: Iterable[tuple[str, str, BinaryIO]],
-        who: str,
-        *,
-        process: str = AVTALT_PROCESS,
-        sender: str | None = None,
-    ) -> Message:
-        """Send what two parties agreed on: any JSON `content`, and files with name and type.
-
-        `sender` is one of the organisations that we serve, our own when it is left out.
-        Accepted means durable; the gateway sends it as it sends letters. Raises `NotDone`.
-        """
-        books = self._books
-        ours = books.policy.find(sender) if sender else books.policy.own
-        if ours is None:
-            raise NotDone(Obstacle.NOT_SERVED)
-        said = json.dumps({"identifier": identifier, "content": content}, ensure_ascii=False)
-        kept: list[Content] = []
-        business = Document("avtalt.json", "application/json", self._keep([said.encode()], kept))
-        documents = [
-            Document(name, mime, self._keep(_pieces(stream), kept)) for name, mime, stream in files
-        ]
-        new_id = books.new_id()
-        books.blobs.keep(kept)
-        with self._ledger.entry() as entry:
-            stored = messages.add(
-                entry.tx,
-                Message(
-                    direction=Direction.OUTGOING,
-                    kind=Kind.OTHER,
-                    message_id=new_id,
-                    conversation_id=new_id,
-                    sender=ours.orgnr,
-                    receiver=receiver,
-                    process=process,
-                    document_type=AVTALT_TYPE,
-                    channel=books.policy.channel,
-                    transport_ref=books.new_id(),
-                    created=entry.now,
-                    expires=entry.now + books.policy.time_to_live,
-                ),
-            )
-            messages.add_documents(entry.tx, stored.row_id, [business], Role.BUSINESS)
-            messages.add_documents(entry.tx, stored.row_id, documents)
-            entry.record(stored, Fact.ACCEPTED, f"Sendt av {who}")
-        return stored
-
-    def _keep(self, pieces: Iterable[bytes], kept: list[Content]) -> Blob:
-        writer = self._books.blobs.create(beside=kept)
-        try:
-            for piece in pieces:
-                writer.write(piece)
-            content = writer.commit()
-        finally:
-            writer.discard()
-        kept.append(content)
-        return content
 
 
 def _get(tx: Connection, row_id: int) -> Message:
@@ -392,28 +300,3 @@ def _get(tx: Connection, row_id: int) -> Message:
 
 def _set(tx: Connection, table: sa.Table, row_id: int, **columns: Any) -> None:
     tx.execute(table.update().where(table.c.id == row_id).values(**columns))
-
-
-def _pieces(stream: BinaryIO) -> Iterator[bytes]:
-    while piece := stream.read(_PIECE):
-        yield piece
-
-
-def _write(folder: Path, document: Document, taken: set[str]) -> Path:
-    """Copy a document to a new file, durably. The name was checked when it was unpacked.
-
-    A sender may call a file as we call what lies outside the files; then it gets a number.
-    """
-    name = Path(document.filename).name
-    number = 1
-    while name.lower() in taken:
-        number += 1
-        name = f"{Path(document.filename).stem}-{number}{Path(document.filename).suffix}"
-    taken.add(name.lower())
-    path = folder / name
-    with document.content.open() as source, path.open("xb") as target:
-        for piece in _pieces(source):
-            target.write(piece)
-        target.flush()
-        os.fsync(target.fileno())
-    return path
