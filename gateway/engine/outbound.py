@@ -112,6 +112,9 @@ class Outbound:
     def _watch(self, job: Job, message: Message, transfer: str, circuit: Circuit | None) -> None:
         """See that the network has let it through (altinn-transport 1.11)."""
         state = self._context.transport.outcome(transfer, message.sender)
+        if state in (TransferState.ANNOUNCED, TransferState.UPLOADING):
+            # The one before was dropped; this one, in its place, never got its bytes.
+            return self._send(job, message, transfer, circuit)
         with self._ledger.entry() as entry:
             self._neighbours.there(entry, way_to_receiver(message), circuit)
             if state is TransferState.FAILED:

@@ -62,6 +62,7 @@ from gateway import parts
 from gateway.demo import Demo
 from gateway.engine import outbound
 from gateway.engine.health import Subject
+from gateway.engine.operations import Operations
 from gateway.model import ReceiptType, Status
 from gateway.package import build_package, read_sbd_only
 from gateway.ports import Parcel
@@ -267,6 +268,21 @@ def test_08_malware_found_once(suspicious: Pair) -> None:
     conversation_id = send(suspicious)
     until(find_malware(suspicious, set()))
     suspicious.demo.network.broker.scan = ScanPolicy()
+    arrives_once(suspicious, conversation_id)
+
+
+def test_08_malware_found_once_and_the_second_upload_fails(suspicious: Pair) -> None:
+    """A transfer that was announced anew is not taken for one that was sent."""
+    conversation_id = send(suspicious)
+    until(lambda: Status.SENDT in timeline(suspicious.a, conversation_id))
+    suspicious.demo.network.fault("upload", times=None, status=503, body="{}")
+    until(find_malware(suspicious, set()))
+    suspicious.demo.network.broker.scan = ScanPolicy()
+    letter = letter_of(suspicious.a, conversation_id)
+    assert letter is not None
+    seen = Operations(suspicious.a.gateway.context)
+    until(lambda: "TransferUnclear" in str(seen.show(letter.row_id).work))
+    suspicious.demo.network.faults.remove()
     arrives_once(suspicious, conversation_id)
 
 
