@@ -18,6 +18,7 @@ import errno
 import hashlib
 import io
 import os
+import re
 import secrets
 import tempfile
 from collections.abc import Callable, Iterable
@@ -30,6 +31,7 @@ from gateway.errors import ConfigurationError, StorageFull
 from gateway.store.sealing import SealedWriter, Sealer
 
 _SEALED = ".gcm"
+_FOLDER = re.compile(r"[0-9a-f]{2}")
 _SLICE = 1000
 _BUFFER = 64 * 1024
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -166,23 +168,31 @@ class BlobStore:
         """Remove a blob whose rows are gone."""
         (self.folder / key[:2] / key).unlink(missing_ok=True)
 
-    def sweep(self, is_known: Callable[[list[str]], set[str]], before: float) -> int:
+    def sweep(
+        self,
+        is_known: Callable[[list[str]], set[str]],
+        before: float,
+        *,
+        part: int = 0,
+        parts: int = 1,
+    ) -> int:
         """Remove what killed processes left, and nothing younger than `before`.
 
         `is_known` is given some keys and returns those that rows refer to; `before` is in
-        seconds since 1970. What is younger may be in writing, or about to be committed by
-        this or another node; what this one is writing stays however old the clock makes it.
-        Returns how many files were removed.
+        seconds since 1970. With `parts` only the `part`-th of so many is looked at, counted
+        from 0, and what is still incoming. What is younger may be in writing, or about to
+        be committed by this or another node; what this one is writing stays however old the
+        clock makes it. Returns how many files were removed.
         """
         removed = sum(self._sweep(path, before) for path in self._incoming.iterdir())
         for folder in self.folder.iterdir():
-            if folder == self._incoming or not folder.is_dir():
+            if not _FOLDER.fullmatch(folder.name) or int(folder.name, 16) % parts != part:
                 continue
             old = [path for path in folder.iterdir() if _is_older(path, before)]
             for start in range(0, len(old), _SLICE):
-                part = {path.name: path for path in old[start : start + _SLICE]}
-                for key in part.keys() - is_known(list(part)):
-                    removed += self._sweep(part[key], before)
+                some = {path.name: path for path in old[start : start + _SLICE]}
+                for key in some.keys() - is_known(list(some)):
+                    removed += self._sweep(some[key], before)
         return removed
 
     def _sweep(self, path: Path, before: float) -> bool:

@@ -116,6 +116,24 @@ def test_the_sweep_removes_what_a_killed_process_left(tmp_path: Path) -> None:
     assert not list((tmp_path / "incoming").iterdir())
 
 
+def test_a_sweep_in_parts_looks_at_every_file_once(tmp_path: Path) -> None:
+    blobs = BlobStore(tmp_path)
+    for _ in range(50):
+        writer = blobs.create()
+        writer.write(b"x")
+        blobs.keep([writer.commit()])
+    asked: list[str] = []
+
+    def none_is_known(keys: list[str]) -> set[str]:
+        asked.extend(keys)
+        return set()
+
+    later = time.time() + 60
+    removed = [blobs.sweep(none_is_known, later, part=part, parts=24) for part in range(24)]
+    assert sum(removed) == len(asked) == len(set(asked)) == 50
+    assert max(removed) < 50
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
 def test_the_sweep_leaves_what_this_process_is_taking_in_however_old_the_clock_makes_it(
     tmp_path: Path,

@@ -16,7 +16,7 @@ from gateway.store.blobs import BlobStore
 from gateway.store.database import Database
 from gateway.store.jobs import Task
 from gateway.store.messages import Kind, Message, Role
-from gateway.store.retention import let_go
+from gateway.store.retention import let_go, look
 
 NOW = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -61,13 +61,15 @@ def kept(
 
 
 def run(database: Database, blobs: BlobStore) -> None:
-    while True:
+    position, last = 0, False
+    while not last:
+        with database.read() as tx:
+            found = look(tx, BEFORE, position, limit=2)
         with database.write() as tx:
-            keys = let_go(tx, BEFORE, NOW, limit=2)
-        if keys is None:
-            return
+            keys = let_go(tx, found.over, BEFORE, NOW)
         for key in keys:
             blobs.delete(key)
+        position, last = found.end, found.last
 
 
 def has_documents(database: Database, blobs: BlobStore, row_id: int) -> bool:
