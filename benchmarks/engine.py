@@ -206,13 +206,13 @@ def main() -> None:
             print(database.engine.dialect.name)
             measure_intake(database, folder, options.rounds)
             database.close()
-            small, large = (
+            databases = [
                 Database(cluster.new_database() if cluster else f"sqlite:///{folder / name}.db")
-                for name in ("small", "large")
-            )
-            measure_growth(small, large, folder, options.rows, accept)
-            small.close()
-            large.close()
+                for name in ("small", "middle", "large")
+            ]
+            measure_growth(databases, folder, options.rows, accept)
+            for one in databases:
+                one.close()
         finally:
             if cluster is not None:
                 cluster.stop()
