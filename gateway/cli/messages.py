@@ -23,7 +23,7 @@ from gateway.engine.operations import NotDone, Operations
 from gateway.errors import ConfigurationError, StorageFull
 from gateway.model import Direction, Status
 from gateway.store.messages import Kind, Message
-from gateway.store.overview import CONVERSATIONS, Filter
+from gateway.store.search import CONVERSATIONS, COUNTED, LOOKED_THROUGH, Filter
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _KINDS = {"all": tuple(Kind), **{one.value: (one,) for one in Kind}}
@@ -113,6 +113,11 @@ def _explained() -> Iterator[None]:
 @click.option("--until", type=click.DateTime(), help="Last event before this time (UTC).")
 @click.option("--attention", is_flag=True, help="Failed, and not marked as handled.")
 @click.option("--waiting", is_flag=True, help="Kept for pick-up and not fetched.")
+@click.option(
+    "--everything",
+    is_flag=True,
+    help=f"Look through all messages, not only the newest {LOOKED_THROUGH}, and count them all.",
+)
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
 @_json
 @_operating
@@ -129,10 +134,15 @@ def list_messages(
     until: datetime | None,
     attention: bool,
     waiting: bool,
+    everything: bool,
     limit: int,
     as_json: bool,
 ) -> None:
-    """Messages, newest first. TEXT finds ids, statuses, organisations; && and || combine."""
+    """Messages, newest first. TEXT finds ids, statuses, organisations; && and || combine.
+
+    Ids, their beginnings (8 characters or more), organisations, references, failures and
+    times are found however old they are.
+    """
     wanted = Filter(
         text=text,
         direction={"out": Direction.OUTGOING, "in": Direction.INCOMING}.get(direction or ""),
@@ -146,16 +156,33 @@ def list_messages(
         attention=attention,
         waiting=waiting,
     )
-    page = operations.page(wanted, size=limit)
+    page = operations.page(
+        wanted,
+        size=limit,
+        count_to=sys.maxsize - 1 if everything else COUNTED,
+        everything=everything,
+    )
     if as_json:
         _print_json(
-            {"total": page.total, "messages": [message_record(one) for one in page.messages]}
+            {
+                "total": page.total.number,
+                "more": page.total.more,
+                "back_to": page.back_to and page.back_to.isoformat(),
+                "messages": [message_record(one) for one in page.messages],
+            }
         )
     else:
         for one in page.messages:
             click.echo(_line(one))
         shown = len(page.messages)
-        click.echo(f"{shown} of {page.total} shown" if shown < page.total else f"{shown} found")
+        all_ = shown == page.total.number and not page.total.more
+        click.echo(f"{shown} found" if all_ else f"{shown} of {page.total} shown")
+        if page.back_to is not None:
+            click.echo(
+                f"only the newest {LOOKED_THROUGH} messages that it can be were looked through,"
+                f" back to {_time(page.back_to)}; --everything looks through all of them,"
+                " --until further back"
+            )
     if not page.messages:
         sys.exit(1)
 

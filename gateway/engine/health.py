@@ -23,7 +23,8 @@ from gateway.store import circuits, leases, messages, overview
 from gateway.store.circuits import Trouble
 from gateway.store.database import NODE
 from gateway.store.jobs import Task
-from gateway.store.overview import Filter, Waiting
+from gateway.store.overview import COUNTED_WAITING, Waiting
+from gateway.store.search import Count, Filter, count, search
 
 log = logging.getLogger(__name__)
 
@@ -108,9 +109,9 @@ class Health:
             with self._books.database.read() as tx:
                 sending = overview.waiting(tx, Task.SEND)
                 delivering = overview.waiting(tx, Task.DELIVER)
-                dead = overview.count(tx, Filter(attention=True))
-                expired = _last_expired(tx) if dead else None
-                pickup = overview.count(tx, Filter(waiting=True))
+                dead = count(tx, Filter(attention=True), count_to=COUNTED_WAITING)
+                expired = _last_expired(tx) if dead.number else None
+                pickup = count(tx, Filter(waiting=True), count_to=COUNTED_WAITING)
                 quarantine = len(overview.quarantined(tx))
                 troubles = circuits.troubles(tx)
         except SQLAlchemyError as error:
@@ -127,11 +128,11 @@ class Health:
             _dead(dead, expired),
             Finding(
                 Subject.PICKUP,
-                pickup == 0,
+                pickup.number == 0,
                 f"{pickup} messages that are not for the archive wait for pick-up"
-                if pickup
+                if pickup.number
                 else "none",
-                figures={"count": pickup},
+                figures=_figures("count", pickup),
             ),
             Finding(
                 Subject.QUARANTINE,
@@ -196,7 +197,7 @@ class Health:
         return [Finding(Subject.CERTIFICATE, well, summary, figures={"days": days})]
 
     def _network(self, sending: Waiting) -> Finding:
-        figures = {"waiting": sending.count}
+        figures = _figures("waiting", sending.count)
         polling = self._network_problem()
         if polling is not None:
             since, problem = polling
@@ -223,8 +224,13 @@ class Health:
         )
 
 
+def _figures(name: str, count: Count) -> dict[str, Any]:
+    """With ``more`` when there are more than were counted."""
+    return {name: count.number} | ({"more": True} if count.more else {})
+
+
 def _archive(delivering: Waiting, away: Sequence[Trouble]) -> Finding:
-    figures = {"waiting": delivering.count, "circuits": len(away)}
+    figures = _figures("waiting", delivering.count) | {"circuits": len(away)}
     if away:
         return Finding(Subject.ARCHIVE, False, _told(away), away[0].circuit.since, figures)
     if (delivering.problem or "").startswith(_ARCHIVE_TROUBLE):
@@ -236,18 +242,18 @@ def _archive(delivering: Waiting, away: Sequence[Trouble]) -> Finding:
 def _last_expired(tx: Connection) -> str | None:
     """What the timeline says of the message that expired last and needs a person."""
     expired = Filter(attention=True, states=(Status.LEVETID_UTLOPT,))
-    for one in overview.select(tx, expired, limit=1):
+    for one in search(tx, expired, limit=1, count_to=1).messages:
         for event in reversed(messages.events(tx, one.row_id)):
             if event.status is Status.LEVETID_UTLOPT:
                 return f"{one.message_id}: {event.description}"
     return None
 
 
-def _dead(count: int, expired: str | None) -> Finding:
-    summary = f"{count} messages failed and are not marked as handled" if count else "none"
+def _dead(count: Count, expired: str | None) -> Finding:
+    summary = f"{count} messages failed and are not marked as handled" if count.number else "none"
     if expired is not None:
         summary += f"; the last one that expired: {masked(expired)}"
-    return Finding(Subject.DEAD, count == 0, summary, figures={"count": count})
+    return Finding(Subject.DEAD, count.number == 0, summary, figures=_figures("count", count))
 
 
 def _receivers(away: Sequence[Trouble]) -> Finding:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any, BinaryIO
 
@@ -23,7 +23,8 @@ from gateway.model import Direction, Status
 from gateway.store import circuits, messages, overview
 from gateway.store.jobs import Task
 from gateway.store.messages import Kind, Message, Role
-from gateway.store.overview import FAILED, Filter, StatusRow
+from gateway.store.overview import StatusRow
+from gateway.store.search import COUNTED, FAILED, Count, Filter, Page, search
 from gateway.store.tables import document as documents_table
 from gateway.store.tables import job as jobs_table
 from gateway.store.tables import message as messages_table
@@ -63,14 +64,6 @@ class NotDone(Exception):
         return self.obstacle in (Obstacle.SENDER_WAS_TOLD, Obstacle.NOT_FAILED)
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """One page of a list, and how many there are in all."""
-
-    messages: Sequence[Message]
-    total: int
-
-
 class Operations:
     """A person's view of one gateway's store. `who` is noted in timelines."""
 
@@ -80,15 +73,32 @@ class Operations:
 
     # --- seeing -----------------------------------------------------------------------
 
-    def page(self, wanted: Filter, *, number: int = 0, size: int = 20) -> Page:
-        """Page `number`, from 0, of the messages that `wanted` asks for."""
+    def page(
+        self,
+        wanted: Filter,
+        *,
+        number: int = 0,
+        size: int = 20,
+        count_to: int = COUNTED,
+        everything: bool = False,
+    ) -> Page:
+        """Page `number`, from 0, of the messages that `wanted` asks for.
+
+        `everything`: however much has to be looked through for it (`store.search`).
+        """
         with self.books.database.read() as tx:
-            found = overview.select(tx, wanted, limit=size, offset=number * size)
-            return Page(found, overview.count(tx, wanted))
+            return search(
+                tx,
+                wanted,
+                limit=size,
+                offset=number * size,
+                count_to=count_to,
+                everything=everything,
+            )
 
     def statuses(
         self, *, number: int = 0, size: int = 10, **wanted: Any
-    ) -> tuple[Sequence[StatusRow], int]:
+    ) -> tuple[Sequence[StatusRow], Count]:
         """Page `number` of the entries of timelines, and how many there are in all.
 
         `wanted` as in `overview.statuses`.

@@ -1,11 +1,10 @@
-"""Lists and figures for people: which messages there are, and what waits.
+"""What people see of messages beside the lists: timelines, work, and figures.
 
-Reading only. Lists are newest first by the time of their last event.
+Reading only. Lists of messages are in `gateway.store.search`.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,126 +13,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from gateway.model import Direction, Status
+from gateway.model import Status
 from gateway.store.arrivals import ArrivalState
 from gateway.store.jobs import Task
-from gateway.store.messages import Kind, Message, from_row
+from gateway.store.messages import Message, from_row
+from gateway.store.search import CONVERSATIONS, FAILED, Count, counted, of_conversation
 from gateway.store.tables import arrival, event, job, message, transfer
-
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_ORGNR = re.compile(r"\d{9}")
-
-CONVERSATIONS = (Kind.LETTER, Kind.RECEIPT, Kind.OTHER)
-"""What the predecessor calls a conversation: everything but statuses and our own notices."""
-
-FAILED = (Status.FEIL, Status.LEVETID_UTLOPT)
-
-
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """Which messages; what is None or empty is not asked for.
-
-    `text` is free: ``||`` means or, ``&&`` and; it finds parts of ids and statuses, and
-    whole organisation numbers and references (registry-and-statuses 6.4). `attention`:
-    failed and not yet marked as handled. `waiting`: kept for pick-up and not fetched.
-    Times are compared with the last event.
-    """
-
-    text: str = ""
-    direction: Direction | None = None
-    kinds: tuple[Kind, ...] = CONVERSATIONS
-    states: tuple[Status, ...] = ()
-    message_id: str | None = None
-    conversation_id: str | None = None
-    sender: str | None = None
-    receiver: str | None = None
-    reference: str | None = None
-    since: datetime | None = None
-    until: datetime | None = None
-    attention: bool = False
-    waiting: bool = False
-
-    def conditions(self) -> list[sa.ColumnElement[bool]]:
-        """As SQL on ``message``."""
-        columns = message.c
-        asked: list[sa.ColumnElement[bool]] = [columns.kind.in_(self.kinds)]
-        for column, value in (
-            (columns.direction, self.direction),
-            (columns.message_id, self.message_id and self.message_id.lower()),
-            (columns.sender, self.sender),
-            (columns.receiver, self.receiver),
-            (columns.reference, self.reference),
-        ):
-            if value:
-                asked.append(column == value)
-        if self.conversation_id:
-            asked.append(_of_conversation(self.conversation_id))
-        if self.states:
-            asked.append(columns.state.in_(self.states))
-        if self.since:
-            asked.append(columns.updated >= self.since)
-        if self.until:
-            asked.append(columns.updated < self.until)
-        if self.attention:
-            failed = sa.bindparam(None, FAILED, expanding=True, literal_execute=True)
-            asked += [columns.state.in_(failed), columns.handled.is_(None)]
-        if self.waiting:
-            asked += [
-                columns.kind == sa.literal(Kind.OTHER, literal_execute=True),
-                columns.state == sa.literal(Status.INNKOMMENDE_MOTTATT, literal_execute=True),
-                columns.handled.is_(None),
-            ]
-        alternatives = [
-            sa.and_(*[_term(term) for one in part.split("&&") if (term := one.strip())])
-            for part in self.text.split("||")
-            if part.replace("&&", "").strip()
-        ]
-        if alternatives:
-            asked.append(sa.or_(*alternatives))
-        return asked
-
-
-def _of_conversation(given: str) -> sa.ColumnElement[bool]:
-    return sa.or_(
-        message.c.conversation_id == given.lower(), message.c.archive_conversation_id == given
-    )
-
-
-def _term(term: str) -> sa.ColumnElement[bool]:
-    columns = message.c
-    if _UUID.fullmatch(term.lower()):
-        return sa.or_(columns.message_id == term.lower(), _of_conversation(term))
-    if _ORGNR.fullmatch(term):
-        return sa.or_(columns.sender == term, columns.receiver == term)
-    return sa.or_(
-        columns.message_id.icontains(term, autoescape=True),
-        columns.conversation_id.icontains(term, autoescape=True),
-        columns.archive_conversation_id.icontains(term, autoescape=True),
-        columns.state.icontains(term, autoescape=True),
-        columns.reference == term,
-    )
-
-
-def select(
-    tx: Connection, wanted: Filter, *, limit: int, offset: int = 0, oldest_first: bool = False
-) -> list[Message]:
-    """One page of messages."""
-    order = (
-        (message.c.updated.asc(), message.c.id.asc())
-        if oldest_first
-        else (message.c.updated.desc(), message.c.id.desc())
-    )
-    rows = tx.execute(
-        sa.select(message).where(*wanted.conditions()).order_by(*order).limit(limit).offset(offset)
-    )
-    return [from_row(row) for row in rows]
-
-
-def count(tx: Connection, wanted: Filter) -> int:
-    """How many there are."""
-    return tx.execute(
-        sa.select(sa.func.count()).select_from(message).where(*wanted.conditions())
-    ).scalar_one()
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +46,8 @@ def statuses(
     limit: int,
     offset: int = 0,
     newest_first: bool = False,
-) -> tuple[list[StatusRow], int]:
+    count_to: int,
+) -> tuple[list[StatusRow], Count]:
     """Entries of timelines of conversations, and how many there are in all."""
     asked: list[sa.ColumnElement[bool]] = [message.c.kind.in_(CONVERSATIONS)]
     for column, value in (
@@ -172,7 +58,10 @@ def statuses(
         if value is not None:
             asked.append(column == value)
     if conversation_id is not None:
-        asked.append(_of_conversation(conversation_id))
+        asked.append(of_conversation(conversation_id))
+    if status is not None and status.upper() in FAILED:  # as its index spells it
+        failed = sa.bindparam(None, FAILED, expanding=True, literal_execute=True)
+        asked.append(event.c.status.in_(failed))
     if since is not None:
         asked.append(event.c.at >= since)
     if until is not None:
@@ -206,8 +95,10 @@ def statuses(
         )
         for row in rows
     ]
-    total = tx.execute(sa.select(sa.func.count()).select_from(joined).where(*asked)).scalar_one()
-    return found, total
+    if found and len(found) < limit:  # the last page
+        return found, Count(offset + len(found))
+    entries = sa.select(event.c.id).select_from(joined).where(*asked)
+    return found, counted(tx, entries, max(count_to, offset + len(found)))
 
 
 # --- what is being done about one message ---------------------------------------------
@@ -302,39 +193,46 @@ def related(tx: Connection, about: Message) -> list[Message]:
 
 # --- figures --------------------------------------------------------------------------
 
+COUNTED_WAITING = 10_000
+"""So far what waits is counted; monitors ask for it all day."""
+
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """What waits for one neighbour: how many, and since when the oldest.
 
-    `problem` is what went wrong with the one that waits longest, if anything did.
+    `problem` is what went wrong with the one that waits longest, if anything did. When
+    `count` stopped, the oldest is that of the ones that are due first.
     """
 
-    count: int
+    count: Count
     oldest: datetime | None = None
     problem: str | None = None
 
 
-def waiting(tx: Connection, task: Task) -> Waiting:
+def waiting(tx: Connection, task: Task, *, count_to: int = COUNTED_WAITING) -> Waiting:
     """Messages that still have to be sent or delivered.
 
     A letter that the network has, and whose transfer is still watched, does not wait.
     """
     open_ = [job.c.task == task, job.c.due.isnot(None)]
     if task is Task.SEND:
-        open_.append(message.c.state.in_((Status.OPPRETTET,)))
-    joined = job.join(message, job.c.message == message.c.id)
-    total = tx.execute(sa.select(sa.func.count()).select_from(joined).where(*open_)).scalar_one()
-    if not total:
-        return Waiting(0)
-    oldest = tx.execute(
+        open_.append(message.c.state == Status.OPPRETTET)
+    some = (
         sa.select(message.c.created, job.c.problem)
-        .select_from(joined)
+        .select_from(job.join(message, job.c.message == message.c.id))
         .where(*open_)
-        .order_by(message.c.created)
-        .limit(1)
-    ).one()
-    return Waiting(total, oldest.created, oldest.problem)
+        .order_by(job.c.due)
+        .limit(count_to + 1)
+        .subquery()
+    )
+    oldest = tx.execute(
+        sa.select(some, sa.func.count().over().label("number")).order_by(some.c.created).limit(1)
+    ).first()
+    if oldest is None:
+        return Waiting(Count(0))
+    count = Count(min(oldest.number, count_to), oldest.number > count_to)
+    return Waiting(count, oldest.created, oldest.problem)
 
 
 def quarantined(tx: Connection) -> Sequence[sa.Row[Any]]:

@@ -91,13 +91,28 @@ message = Table(
     Index("message_by_conversation", "conversation_id"),
     Index("message_by_archive_conversation", "archive_conversation_id"),
     Index("message_by_related", "related_to"),
+    # To and from somebody, newest first.
+    Index("message_by_sender", "sender", "updated"),
+    Index("message_by_receiver", "receiver", "updated"),
+)
+Index(
+    "message_by_reference",
+    message.c.reference,
+    sqlite_where=message.c.reference.isnot(None),
+    postgresql_where=message.c.reference.isnot(None),
 )
 # What needs a person is asked for every minute. These hold only that, for a query that
-# spells the same conditions out (`gateway.store.overview`); history costs them nothing.
+# spells the same conditions out (`gateway.store.search`); history costs them nothing.
 _ATTENTION = text("state IN ('FEIL', 'LEVETID_UTLOPT') AND handled IS NULL")
+_FAILED = text("state IN ('FEIL', 'LEVETID_UTLOPT')")
 _PICKUP = text("kind = 'other' AND state = 'INNKOMMENDE_MOTTATT' AND handled IS NULL")
-for _name, _where in (("message_attention", _ATTENTION), ("message_pickup", _PICKUP)):
-    Index(_name, message.c.updated, sqlite_where=_where, postgresql_where=_where)
+for _name, _columns, _where in (
+    # By `handled` too, or SQLite could not tell that it is better than the next.
+    ("message_attention", (message.c.handled, message.c.updated), _ATTENTION),
+    ("message_failed", (message.c.updated,), _FAILED),
+    ("message_pickup", (message.c.updated,), _PICKUP),
+):
+    Index(_name, *_columns, sqlite_where=_where, postgresql_where=_where)
 
 document = Table(
     "document",
@@ -122,10 +137,12 @@ event = Table(
     metadata,
     Column("id", _Number, primary_key=True),
     Column("message", ForeignKey("message.id"), nullable=False, index=True),
-    Column("at", Instant, nullable=False),
+    Column("at", Instant, nullable=False, index=True),
     Column("status", String(20), nullable=False),
     Column("description", Text),
 )
+_FAILURE = text("status IN ('FEIL', 'LEVETID_UTLOPT')")
+Index("event_failure", event.c.id, sqlite_where=_FAILURE, postgresql_where=_FAILURE)
 
 job = Table(
     "job",

@@ -16,12 +16,14 @@ from gateway.engine.masking import masked_values
 from gateway.engine.operations import NotDone, Operations
 from gateway.model import Direction, Status
 from gateway.store.messages import Message
-from gateway.store.overview import FAILED, Filter, StatusRow
+from gateway.store.overview import StatusRow
+from gateway.store.search import FAILED, Count, Filter
 from gateway.web.times import OSLO, read_time
 
 FINISHED = (Status.LEVERT, Status.LEST, Status.INNKOMMENDE_LEVERT, *FAILED)
 _MAX_SIZE = 2000
 _MAX_OFFSET = 10_000_000
+_COUNTED = 10_000
 
 
 def blueprint(operations: Operations) -> Blueprint:
@@ -33,8 +35,9 @@ def blueprint(operations: Operations) -> Blueprint:
         number, size = _paging()
         wanted = _conversation_filter()
         if wanted is None:
-            return _page([], 0, number, size)
-        page = operations.page(wanted, number=number, size=size)
+            return _page([], Count(0), number, size)
+        # Old scripts cannot be told that not everything was looked through.
+        page = operations.page(wanted, number=number, size=size, count_to=_COUNTED, everything=True)
         return _page(_conversations(operations, page.messages), page.total, number, size)
 
     @api.get("/conversations/<int:number>")
@@ -83,6 +86,7 @@ def blueprint(operations: Operations) -> Blueprint:
             number=number,
             size=size,
             newest_first=sort[-1].lower() == "desc",
+            count_to=_COUNTED,
         )
         return _page([_status(one, whole=True) for one in found], total, number, size)
 
@@ -141,8 +145,14 @@ def _time(name: str, *, end_of_day: bool = False) -> datetime | None:
         abort(400)
 
 
-def _page(content: list[dict[str, Any]], total: int, number: int, size: int) -> Response:
-    pages = -(-total // size)
+def _page(content: list[dict[str, Any]], total: Count, number: int, size: int) -> Response:
+    """One page as Spring writes it.
+
+    A total that was not counted to its end is at least one more than what was counted, so
+    that whoever asks for one page after the other by it comes to the last one.
+    """
+    at_least = total.number + total.more
+    pages = -(-at_least // size)
     sort = {"sorted": True, "unsorted": False, "empty": False}
     return jsonify(
         content=content,
@@ -154,7 +164,8 @@ def _page(content: list[dict[str, Any]], total: int, number: int, size: int) -> 
             "paged": True,
             "unpaged": False,
         },
-        totalElements=total,
+        totalElements=at_least,
+        totalIsAtLeast=total.more,
         totalPages=pages,
         last=number + 1 >= pages,
         first=number == 0,

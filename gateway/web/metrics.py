@@ -14,6 +14,7 @@ from gateway import __version__
 from gateway.engine.health import Finding, Subject
 from gateway.model import Event
 from gateway.store.messages import Message
+from gateway.store.overview import COUNTED_WAITING
 
 _GAUGES = {
     (Subject.NETWORK, "waiting"): ('gateway_waiting{direction="OUTGOING"}', 1.0),
@@ -34,11 +35,14 @@ _HELP = {
     "gateway_info": "Version of this gateway.",
     "gateway_up": "Whether a subject is well: 1 or 0.",
     "gateway_events_total": "Entries made in timelines by this process.",
-    "gateway_waiting": "Messages that wait to be sent (OUTGOING) or delivered (INCOMING).",
+    "gateway_waiting": "Messages that wait to be sent (OUTGOING) or delivered (INCOMING);"
+    f" counted as far as {COUNTED_WAITING}.",
     "gateway_circuits_open": "Neighbours that are away, and that one message at a time tries.",
     "gateway_oldest_waiting_seconds": "Age of the message that waits longest.",
-    "gateway_dead_letters": "Messages that failed and are not marked as handled.",
-    "gateway_waiting_for_pickup": "Messages that are not for the archive.",
+    "gateway_dead_letters": "Messages that failed and are not marked as handled;"
+    f" counted as far as {COUNTED_WAITING}.",
+    "gateway_waiting_for_pickup": "Messages that are not for the archive;"
+    f" counted as far as {COUNTED_WAITING}.",
     "gateway_quarantined_packages": "Packages that could not be used.",
     "gateway_packages_left_for_others": "Packages for other message channels, since the start.",
     "gateway_revocation_lists_missing": "Revocation lists that were needed and cannot be had.",

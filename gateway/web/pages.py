@@ -26,7 +26,7 @@ from gateway.engine.masking import masked
 from gateway.engine.operations import NotDone, Obstacle, Operations
 from gateway.model import Direction, Status
 from gateway.store.messages import Kind, Message, Role
-from gateway.store.overview import CONVERSATIONS, FAILED, Filter
+from gateway.store.search import CONVERSATIONS, FAILED, LOOKED_THROUGH, Filter
 from gateway.web.times import read_time, show_elapsed, show_size, show_time
 
 PAGE_SIZE = 20
@@ -106,6 +106,8 @@ class Chosen:
     until: str = ""
     status: str = ""
     show: str = ""
+    whole: bool = False
+    """Look through everything, however long it takes."""
 
     def query(self, **changed: object) -> str:
         """The form as a query string; what is empty is left out."""
@@ -116,6 +118,7 @@ class Chosen:
             "to": self.until,
             "status": self.status,
             "show": self.show,
+            "all": "yes" if self.whole else "",
             **changed,
         }
         return urlencode({name: value for name, value in values.items() if value})
@@ -152,6 +155,7 @@ def blueprint(operations: Operations, health: Health) -> Blueprint:
         ("short", short),
         ("lamp_text", lamp_text),
         ("messages_text", messages_text),
+        ("at_least", at_least),
     ):
         pages.add_app_template_global(value, name)
     pages.app_context_processor(lambda: {"version": __version__})
@@ -176,10 +180,13 @@ def blueprint(operations: Operations, health: Health) -> Blueprint:
             arguments.get("to", ""),
             arguments.get("status", "").upper(),
             arguments.get("show", ""),
+            arguments.get("all") == "yes",
         )
         number = min(max(arguments.get("page", 1, type=int), 1), _LAST_PAGE)
-        page = operations.page(chosen.filter(), number=number - 1, size=PAGE_SIZE)
-        last = max(1, -(-page.total // PAGE_SIZE))
+        page = operations.page(
+            chosen.filter(), number=number - 1, size=PAGE_SIZE, everything=chosen.whole
+        )
+        last = max(1, -(-page.total.number // PAGE_SIZE))
         return render_template(
             "conversations.html",
             chosen=chosen,
@@ -188,6 +195,7 @@ def blueprint(operations: Operations, health: Health) -> Blueprint:
             last=last,
             statuses=[one.value for one in Status],
             first_shown=(number - 1) * PAGE_SIZE + 1,
+            looked_through=f"{LOOKED_THROUGH:,}".replace(",", "\u00a0"),
         )
 
     @pages.get("/conversations/<reference>")
@@ -290,9 +298,14 @@ def colour(status: Status) -> str:
     return "red" if status in FAILED else "yellow"
 
 
-def messages_text(count: int) -> str:
-    """``1 melding``, ``2 meldinger``."""
-    return f"{count} melding{'' if count == 1 else 'er'}"
+def messages_text(count: int, more: bool = False) -> str:
+    """``1 melding``, ``2 meldinger``, ``mer enn 1000 meldinger``."""
+    return f"{at_least(count, more)} melding{'' if count == 1 else 'er'}"
+
+
+def at_least(count: int, more: bool = False) -> str:
+    """``7``, or ``mer enn 1000`` when counting stopped there."""
+    return f"mer enn {count}" if more else str(count)
 
 
 def lamp_text(finding: Finding) -> str:
@@ -313,7 +326,7 @@ def lamp_text(finding: Finding) -> str:
             return f"{figures['missing']} kan ikke hentes" if figures["missing"] else "hentet"
         case Subject.ARCHIVE | Subject.NETWORK if "waiting" in figures:
             what = "avlevering" if finding.subject is Subject.ARCHIVE else "sending"
-            return f"{messages_text(figures['waiting'])} venter på {what}"
+            return f"{messages_text(figures['waiting'], 'more' in figures)} venter på {what}"
     return "svarer" if finding.well else "svarer ikke"
 
 

@@ -11,9 +11,10 @@ from gateway.demo import Demo
 from gateway.model import OK, AppReceipt, Direction, Event, ReceiptType, Status, StatusMessage
 from gateway.settings import Messages
 from gateway.simulators.archive import Behaviour
-from gateway.store import jobs, messages, overview
+from gateway.store import jobs, messages
 from gateway.store.jobs import Task
 from gateway.store.messages import Kind, Message
+from gateway.store.search import Filter, search
 from gateway.store.tables import message as messages_table
 
 SILENT = Behaviour(receipt=None)
@@ -68,7 +69,7 @@ def late(pair: Pair, conversation_id: str, receipt: AppReceipt) -> None:
 
 def needing_a_person(pair: Pair) -> list[str]:
     with pair.b.gateway.database.read() as tx:
-        found = overview.select(tx, overview.Filter(attention=True), limit=100)
+        found = search(tx, Filter(attention=True), limit=100).messages
     return [one.conversation_id for one in found]
 
 
