@@ -106,7 +106,7 @@ def serve_gateway(folder: str, pipe: Connection) -> None:
     context = Context(
         database=Database(f"sqlite:///{Path(folder) / 'gateway.db'}"),
         blobs=blobs,
-        transport=cast("Any", None),
+        transport=cast("Any", NoLimit()),
         addresses=Everybody(),
         archives={},
         identities=[],
