@@ -83,8 +83,8 @@ class Writer:
         self._path.unlink(missing_ok=True)
 
 
-def identity() -> Identity:
-    key = rsa.generate_private_key(65537, 3072)
+def identity(bits: int = 3072) -> Identity:
+    key = rsa.generate_private_key(65537, bits)
     name = x509.Name([x509.NameAttribute(x509.ObjectIdentifier("2.5.4.97"), "NTRNO-991825827")])
     now = datetime.now(UTC)
     certificate = (
@@ -200,7 +200,7 @@ def small_package(documents: list[Document], who: Identity) -> None:
     build_package(io.BytesIO(), sbd, documents, signer=who, receiver_certificate=who.certificate)
 
 
-def small_floor(documents: list[Document], who: Identity) -> None:
+def small_floor(documents: list[Document], who: Identity) -> bytes:
     packed = b""
     for document in documents:
         with document.content.open() as stream:
@@ -211,10 +211,10 @@ def small_floor(documents: list[Document], who: Identity) -> None:
     oaep = padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), None)
     who.certificate.public_key().encrypt(bytes(32), oaep)  # type: ignore[union-attr,call-arg,arg-type]
     encryptor = Cipher(AES(bytes(32)), CBC(bytes(16))).encryptor()
-    encryptor.update(packed + bytes(-len(packed) % 16))
+    return encryptor.update(packed + bytes(-len(packed) % 16))
 
 
-def cost(act: Callable[[], None], times: int = 100) -> float:
+def cost(act: Callable[[], object], times: int = 100) -> float:
     """Milliseconds of processor time for one call; others on the machine do not count."""
     started = time.thread_time()
     for _ in range(times):
@@ -222,7 +222,7 @@ def cost(act: Callable[[], None], times: int = 100) -> float:
     return (time.thread_time() - started) / times * 1000
 
 
-def rate(act: Callable[[], None], threads: int, seconds: float = 0.4) -> float:
+def rate(act: Callable[[], object], threads: int, seconds: float = 0.4) -> float:
     """Calls a second by `threads` threads together."""
     end = time.perf_counter() + seconds
 
@@ -239,11 +239,15 @@ def rate(act: Callable[[], None], threads: int, seconds: float = 0.4) -> float:
         return sum(one.result() for one in counts) / (time.perf_counter() - started)
 
 
-def small(who: Identity) -> None:
-    documents = [
+def small_documents() -> list[Document]:
+    return [
         Document("arkivmelding.xml", "text/xml", held(b"<journalpost/>" * 220)),
         Document("brev.pdf", "application/pdf", held(os.urandom(20_000))),
     ]
+
+
+def small(who: Identity) -> None:
+    documents = small_documents()
     one: Callable[[], None] = lambda: small_package(documents, who)  # noqa: E731
     pairs = [(cost(one), cost(lambda: small_floor(documents, who))) for _ in range(9)]
     ours, floors = (statistics.median(column) for column in zip(*pairs, strict=True))

@@ -1,14 +1,16 @@
 """Small letters: durable accepts per second, and their latency while big ones arrive.
 
     python benchmarks/soap_small.py [--rounds 9] [--connections 1 8 32] [--big 4] [--big-mb 200]
+                                    [--postgresql]
 
 The endpoint with the real engine and store (SQLite, synced files) runs in a process of its
 own; only the address registry is a stub. Every letter has a document of 20 KB and a
-conversation of its own. Clients share the machine with the server.
+conversation of its own. Clients share the machine with the server. `postgresql.py` has the
+same without HTTP.
 
 The floor is the least work that accepts such a letter durably: lxml for both layers of
-XML, base64, SHA-256, one synced commit with one row (performance 1.4: F1, and F2 with 32
-letters to a commit). A second limit is the parts that are prescribed, with nothing
+XML, base64, SHA-256, one synced commit with one row (performance 1.4: F1, and F2 or, on
+PostgreSQL, F7 with 32 letters to a commit). A second limit is the parts that are prescribed, with nothing
 between them: waitress, spyne, our streaming reader, the document's file (written, synced,
 named, its folder synced) and one synced commit; no registry, no translation, no tables.
 All are measured in turn with the gateway; ratios are the median of the rounds, with the
@@ -18,11 +20,8 @@ second lowest and second highest.
 from __future__ import annotations
 
 import argparse
-import base64
-import hashlib
 import http.client
 import multiprocessing
-import os
 import sqlite3
 import statistics
 import sys
@@ -31,40 +30,23 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import pybase64
-from lxml import etree
-from soap_intake import MB, Body, N, T, post
+from small_letters import RECEIVER, AcceptFloor, Parts, letter, own_postgresql
+from soap_intake import MB, Body, post
 
 from gateway.edu.payload import Payload
-from gateway.engine.context import Context, Policy, Served
-from gateway.engine.intake import Intake
-from gateway.engine.ledger import Ledger
-from gateway.model import OK, AppReceipt, Envelope, Recipient
+from gateway.model import OK, AppReceipt, Envelope
 from gateway.soap.listener import Listener
 from gateway.soap.server import create_app
 from gateway.store.blobs import BlobStore
-from gateway.store.database import Database
-from gateway.translate import load_mapping
 
-OWN, RECEIVER = "991825827", "974760673"
 HEADERS = {"Content-Type": "text/xml; charset=utf-8"}
-
-
-class Everybody:
-    """Addresses: everybody is on DPO."""
-
-    def find(self, orgnr: str, process: str | None = None) -> Recipient:
-        return Recipient(orgnr, "Mottaker", "DPO", process or "p", security_level=3)
-
-    def name(self, orgnr: str) -> str | None:
-        return None
 
 
 class Prescribed:
@@ -100,20 +82,10 @@ def serve_prescribed(folder: str, pipe: Connection) -> None:
     _serve(Prescribed(Path(folder), blobs), blobs, pipe)
 
 
-def serve_gateway(folder: str, pipe: Connection) -> None:
+def serve_gateway(folder: str, pipe: Connection, url: str | None = None) -> None:
     tempfile.tempdir = folder
-    blobs = BlobStore(Path(folder) / "blobs")
-    context = Context(
-        database=Database(f"sqlite:///{Path(folder) / 'gateway.db'}"),
-        blobs=blobs,
-        transport=cast("Any", NoLimit()),
-        addresses=Everybody(),
-        archives={},
-        identities=[],
-        mapping=load_mapping(),
-        policy=Policy((Served(OWN, "p360"),), "urn:benchmark"),
-    )
-    _serve(Intake(context, Ledger(context)), blobs, pipe)
+    parts = Parts(Path(folder), url)
+    _serve(parts.intake, parts.blobs, pipe)
 
 
 def _serve(intake: Any, blobs: BlobStore, pipe: Connection) -> None:
@@ -122,22 +94,6 @@ def _serve(intake: Any, blobs: BlobStore, pipe: Connection) -> None:
     pipe.send(listener.port)
     pipe.recv()
     listener.stop(10)
-
-
-def letter() -> bytes:
-    document = base64.b64encode(os.urandom(20_000)).decode()
-    return (
-        '<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/"><s:Body>'
-        f'<PutMessageRequest xmlns="{T}"><envelope xmlns="" conversationId="{uuid.uuid4()}" '
-        f'contentNamespace="{N}"><sender><orgnr>{OWN}</orgnr></sender>'
-        f"<receiver><orgnr>{RECEIVER}</orgnr></receiver></envelope>"
-        f'<payload xmlns="">&lt;Melding xmlns="{N}">&lt;journpost xmlns="">'
-        "&lt;jpInnhold>Måling&lt;/jpInnhold>&lt;dokument>&lt;dlRnr>1&lt;/dlRnr>&lt;fil>&lt;base64>"
-        f"{document}&lt;/base64>&lt;/fil>&lt;veFilnavn>m.bin&lt;/veFilnavn>"
-        "&lt;veMimeType>application/pdf&lt;/veMimeType>&lt;/dokument>&lt;/journpost>"
-        '&lt;noarksak xmlns="">&lt;saTittel>Sak&lt;/saTittel>&lt;/noarksak>&lt;/Melding>'
-        "</payload></PutMessageRequest></s:Body></s:Envelope>"
-    ).encode()
 
 
 def send_until(port: int, stop: threading.Event, seconds: list[float]) -> None:
@@ -169,45 +125,12 @@ def load(port: int, connections: int, stop_after: float) -> list[float]:
     return found
 
 
-class Floor:
-    """F1, or with more than one letter to a commit F2."""
-
-    def __init__(self, folder: str, batch: int) -> None:
-        self._batch = batch
-        self._database = sqlite3.connect(f"{folder}/floor{batch}.db", isolation_level=None)
-        for pragma in ("journal_mode=WAL", "synchronous=FULL"):
-            self._database.execute(f"PRAGMA {pragma}")
-        self._database.execute("CREATE TABLE letter (id TEXT PRIMARY KEY, sha256, document)")
-
-    def rate(self, seconds: float) -> float:
-        """Letters a second."""
-        took, count = 0.0, 0
-        while took < seconds:
-            letters = [letter() for _ in range(self._batch)]
-            started = time.perf_counter()
-            rows = [self._read(one) for one in letters]
-            self._database.execute("BEGIN IMMEDIATE")
-            self._database.executemany("INSERT INTO letter VALUES (?, ?, ?)", rows)
-            self._database.execute("COMMIT")
-            took += time.perf_counter() - started
-            count += self._batch
-        return count / took
-
-    @staticmethod
-    def _read(body: bytes) -> tuple[str, str, bytes]:
-        request = etree.fromstring(body)[0][0]
-        melding = etree.fromstring(request.findtext("payload") or "")
-        document = pybase64.b64decode(melding.findtext(".//base64") or "", validate=True)
-        identity = request.find("envelope").get("conversationId")  # type: ignore[union-attr]
-        return str(identity), hashlib.sha256(document).hexdigest(), document
-
-
 def in_turn(
-    port: int, prescribed: int, connections: int, rounds: int, floor: Floor, goal: float
+    port: int, prescribed: int, connections: int, rounds: int, floor: AcceptFloor, goal: float
 ) -> None:
     rates, floors, limits, latencies = [], [], [], []
     for _ in range(rounds):
-        floors.append(floor.rate(0.25))
+        floors.append(floor.rate())
         limits.append(_rate(load_for(prescribed, connections)))
         found, seconds = load_for(port, connections)
         rates.append(len(found) / seconds)
@@ -247,24 +170,29 @@ def main() -> None:
     parser.add_argument("--connections", nargs="+", type=int, default=[1, 8, 32])
     parser.add_argument("--big", type=int, default=4, help="big letters at the same time")
     parser.add_argument("--big-mb", type=int, default=200)
+    parser.add_argument("--postgresql", action="store_true")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        with running(serve_gateway, folder) as port, running(serve_prescribed, folder) as least:
-            for one in (port, least):
-                load(one, 2, 0.5)
-            alone, together = Floor(folder, 1), Floor(folder, 32)
-            for connections in options.connections:
-                floor, goal = (alone, 0.45) if connections == 1 else (together, 0.50)
-                in_turn(port, least, connections, options.rounds, floor, goal)
-            if options.big:
-                beside_big_letters(port, options.big, options.big_mb)
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        cluster = stack.enter_context(own_postgresql()) if options.postgresql else None
+        url = cluster.new_database() if cluster else None
+        port = stack.enter_context(running(serve_gateway, folder, url))
+        least = stack.enter_context(running(serve_prescribed, folder))
+        for one in (port, least):
+            load(one, 2, 0.5)
+        for connections in options.connections:
+            batch, goal = (1, 0.45) if connections == 1 else (32, 0.40 if cluster else 0.50)
+            floor = AcceptFloor(Path(folder), batch, cluster.new_database() if cluster else None)
+            in_turn(port, least, connections, options.rounds, floor, goal)
+            floor.close()
+        if options.big:
+            beside_big_letters(port, options.big, options.big_mb)
 
 
 @contextmanager
-def running(serve: Callable[[str, Connection], None], folder: str) -> Iterator[int]:
+def running(serve: Callable[..., None], folder: str, *more: object) -> Iterator[int]:
     """The port of an endpoint in a process of its own."""
     here, there = multiprocessing.Pipe()
-    server = multiprocessing.get_context("spawn").Process(target=serve, args=(folder, there))
+    server = multiprocessing.get_context("spawn").Process(target=serve, args=(folder, there, *more))
     server.start()
     yield here.recv()
     here.send("stop")
