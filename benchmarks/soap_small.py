@@ -10,11 +10,11 @@ same without HTTP.
 
 The floor is the least work that accepts such a letter durably: lxml for both layers of
 XML, base64, SHA-256, one synced commit with one row (performance 1.4: F1, and F2 or, on
-PostgreSQL, F7 with 32 letters to a commit). A second limit is the parts that are prescribed, with nothing
-between them: waitress, spyne, our streaming reader, the document's file (written, synced,
-named, its folder synced) and one synced commit; no registry, no translation, no tables.
-All are measured in turn with the gateway; ratios are the median of the rounds, with the
-second lowest and second highest.
+PostgreSQL, F7 with 32 letters to a commit). A second limit is the parts that are
+prescribed, with nothing between them: waitress, spyne, our streaming reader, the document's
+file (written, synced, named, its folder synced) and one synced commit; no registry, no
+translation, no tables. All are measured in turn with the gateway; ratios are the median of
+the rounds, with the second lowest and second highest.
 """
 
 from __future__ import annotations

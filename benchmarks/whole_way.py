@@ -50,14 +50,22 @@ def free_port() -> int:
 
 
 class Process:
-    """``edu-gateway run`` for one organisation."""
+    """``edu-gateway run`` for one organisation; on SQLite without `database_url`."""
 
     def __init__(
-        self, network: Network, own: Organisation, archive: SimulatedArchive, folder: Path
+        self,
+        network: Network,
+        own: Organisation,
+        archive: SimulatedArchive,
+        folder: Path,
+        *,
+        poll_seconds: float = 0.5,
+        database_url: str | None = None,
     ) -> None:
         folder.mkdir()
         port = free_port()
         places = network.environment
+        database = "" if database_url is None else f'[database]\nurl = "{database_url}"\n'
         config = folder / "gateway.toml"
         config.write_text(
             f"""
@@ -77,12 +85,12 @@ broker_url = "{places.broker}"
 registry_url = "{places.registry}"
 client_id = "{own.client_id}"
 system_user = "{own.external_ref}"
-poll_seconds = 0.5
+poll_seconds = {poll_seconds}
 max_package_bytes = {LARGEST_PACKAGE}
 rate_limits = false
 [listen]
 port = {port}
-""",
+{database}""",
             encoding="utf-8",
         )
         self._log = (folder / "log").open("wb")
@@ -99,6 +107,11 @@ port = {port}
                     return
             time.sleep(0.1)
         raise SystemExit(f"the gateway did not start; see {folder / 'log'}")
+
+    def cpu(self) -> float:
+        """Seconds of processor time so far, also of threads that have ended."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def peak(self) -> float:
         """MiB."""

@@ -5,6 +5,9 @@ process that dies takes nothing with it: its jobs are due again when the leases 
 Several nodes on one database share the jobs; one of them at a time polls for an
 organisation. Each organisation is polled in a thread of its own, so that trouble with one
 does not keep the others waiting.
+
+Who has nothing to do sleeps until there is news. What becomes due by itself, or by the
+doing of another process, is looked for once a second by one thread for all of them.
 """
 
 from __future__ import annotations
@@ -27,14 +30,15 @@ from gateway.engine.neighbours import Neighbours
 from gateway.engine.outbound import Outbound
 from gateway.engine.own_receipt import OwnReceipt
 from gateway.errors import GatewayError
-from gateway.store import jobs
+from gateway.store import due, jobs
 from gateway.store.database import NODE
 from gateway.store.jobs import Job, Task
 
 log = logging.getLogger(__name__)
 
 _LEASE = timedelta(minutes=1)
-_IDLE_SECONDS = 1.0
+_LOOK_SECONDS = 1.0
+_LONGEST_SLEEP = 60.0
 
 
 class Workers:
@@ -67,8 +71,9 @@ class Workers:
             (Task.EXPIRE, Deadline(context, ledger).check, 1),
             (Task.RECEIPT, OwnReceipt(context, ledger).check, 1),
         )
+        self._sleepers = {task: threads for task, _, threads in tasks}
         self._threads = [
-            threading.Thread(target=self._wake, name="probes", daemon=True),
+            threading.Thread(target=self._look_out, name="lookout", daemon=True),
             *(
                 threading.Thread(
                     target=self._poll, args=(one.orgnr,), name=f"poll-{one.orgnr}", daemon=True
@@ -117,11 +122,10 @@ class Workers:
                 claimed = self._claim(task)
             except SQLAlchemyError as error:
                 log.error("the database does not answer; tried again: %s", error)
-                self._stopping.wait(_IDLE_SECONDS)
             for job in claimed:
                 self._run(job, act)
             if not claimed:
-                self._ledger.news.wait(task, edition, _IDLE_SECONDS)
+                self._ledger.news.wait(task, edition, _LONGEST_SLEEP)
 
     def _run(self, job: Job, act: Callable[[Job], None]) -> None:
         try:
@@ -131,8 +135,8 @@ class Workers:
             log.exception("job %s failed in a way nobody foresaw", job.id)
             try:
                 with self._ledger.entry() as entry:
-                    due = self._context.retry_at(job.failures + 1)
-                    jobs.postpone(entry.tx, job, due, type(error).__name__, unclear=True)
+                    again = self._context.retry_at(job.failures + 1)
+                    jobs.postpone(entry.tx, job, again, type(error).__name__, unclear=True)
             except SQLAlchemyError:
                 log.error("job %s is tried again when its lease ends", job.id)
 
@@ -144,12 +148,20 @@ class Workers:
         with self._context.database.write() as tx:
             return jobs.claim(tx, task, now, lease=self._held.lease)
 
-    def _wake(self) -> None:
-        while not self._stopping.wait(_IDLE_SECONDS):
+    def _look_out(self) -> None:
+        """Wake those who sleep when a time has come: of a job, or to try a neighbour again."""
+        while not self._stopping.wait(_LOOK_SECONDS):
             try:
-                self._neighbours.wake()
+                with self._context.database.read() as tx:
+                    found = due.look(tx, self._context.now())
+                if found.neighbours:
+                    self._neighbours.wake()
+                for task in found.tasks:
+                    self._ledger.news.publish([task] * self._sleepers[task])
             except SQLAlchemyError as error:
-                log.warning("nobody was woken to try again: %s", type(error).__name__)
+                log.warning("nobody was woken: %s", type(error).__name__)
+            except Exception:
+                log.exception("nobody was woken, for a reason that nobody foresaw")
 
     def _poll(self, orgnr: str) -> None:
         turn = f"poll {orgnr}"

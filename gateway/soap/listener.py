@@ -20,6 +20,8 @@ from gateway.soap.slow_senders import SlowSenders
 logging.getLogger("waitress.queue").setLevel(logging.ERROR)
 
 _TICK = 0.25
+_QUIET = 5.0
+"""Seconds between two looks at connections, and while there is none to look at."""
 # Waitress' own 8 KiB make reception of a big body slower than all that follows.
 _RECEIVE = 256 * 1024
 
@@ -116,7 +118,8 @@ class Listener:
     def _serve(self) -> None:
         looked = time.monotonic()
         while self._map and not self._closing.is_set():
-            wasyncore.loop(timeout=_TICK, use_poll=True, map=self._map, count=1)
+            timeout = _TICK if self._channels() else _QUIET
+            wasyncore.loop(timeout=timeout, use_poll=True, map=self._map, count=1)
             now = time.monotonic()
             if now - looked >= _TICK:
                 self._slow_senders.look(self._channels(), now)

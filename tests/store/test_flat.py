@@ -18,7 +18,7 @@ from sqlalchemy.engine import Connection
 
 from gateway.engine.ledger import Entry
 from gateway.model import Direction, Status
-from gateway.store import arrivals, jobs, messages, overview, retention
+from gateway.store import arrivals, due, jobs, messages, overview, retention
 from gateway.store.database import Database
 from gateway.store.jobs import Task
 from gateway.store.messages import Kind, Message
@@ -120,6 +120,7 @@ def statuses(**asked: Any) -> Callable[[Connection], object]:
 LETTER = Message(Direction.OUTGOING, Kind.LETTER, identity(9), identity(9), OURS, OTHER, NOW)
 ASKED: dict[str, Callable[[Connection], object]] = {
     "is there work": lambda tx: jobs.any_due(tx, Task.SEND, NOW),
+    "what has become due": lambda tx: due.look(tx, NOW),
     "what waits": lambda tx: overview.waiting(tx, Task.SEND),
     "what needs a person": lambda tx: count(tx, Filter(attention=True), count_to=SOME),
     "what is kept for pick-up": lambda tx: count(tx, Filter(waiting=True), count_to=SOME),
