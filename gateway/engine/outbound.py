@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any
 
 from cryptography import x509
 
 from gateway.engine.context import Context
-from gateway.engine.ledger import Ledger
+from gateway.engine.ledger import Entry, Ledger
 from gateway.engine.neighbours import Neighbours, last_problem, way_to_receiver
 from gateway.errors import (
     CannotHandle,
@@ -45,6 +48,15 @@ _WATCH = tuple(timedelta(seconds=s) for s in (5, 15, 30, 60, 120, 300))
 _DROPPED_OFTEN_ENOUGH = 3
 """Malware is found again each time (altinn-transport 6.1)."""
 _DROPPED = TransferFailed("the network dropped the package")
+
+
+@dataclass(frozen=True, slots=True)
+class _Packed:
+    """A package; one that is new is not in any row yet, and `notes` tell of its receiver."""
+
+    parcel: Parcel
+    is_new: bool = False
+    notes: tuple[str, ...] = ()
 
 
 class Outbound:
@@ -81,7 +93,7 @@ class Outbound:
     def _send(
         self, job: Job, message: Message, transfer: str | None, circuit: Circuit | None
     ) -> None:
-        parcel = self._parcel(message)
+        packed = self._package(message)
         transport = self._context.transport
         if transfer is not None:
             state = transport.outcome(transfer, message.sender)
@@ -92,15 +104,47 @@ class Outbound:
                     jobs.close_transfer(entry.tx, transfer, entry.now, uploaded=False)
                 transfer = None
         if transfer is None:
-            transfer = transport.announce(parcel)
+            transfer = self._announce(job, message, packed)
+        if transfer is None:
+            return
+        transport.upload(transfer, packed.parcel)
+        self._sent(job, message, transfer, circuit)
+
+    def _announce(self, job: Job, message: Message, packed: _Packed) -> str | None:
+        """The transfer, durable as is the package; None when somebody else has the job.
+
+        Whoever took it meanwhile does not know of this transfer, and sends one of its own;
+        ours stays empty, and nobody ever sees it.
+        """
+        try:
+            transfer = self._context.transport.announce(packed.parcel)
+        except GatewayError:
             with self._ledger.entry() as entry:
-                # Whoever took the job meanwhile does not know of this transfer, and sends
-                # one of its own; ours stays empty, and nobody ever sees it.
-                if not jobs.is_ours(entry.tx, job):
-                    return
-                jobs.announce_transfer(entry.tx, message.row_id, transfer, entry.now)
-        transport.upload(transfer, parcel)
-        return self._sent(job, message, transfer, circuit)
+                self._keep(entry, job, message, packed)
+            raise
+        with self._ledger.entry() as entry:
+            if not self._keep(entry, job, message, packed):
+                return None
+            jobs.announce_transfer(entry.tx, message.row_id, transfer, entry.now)
+        return transfer
+
+    def _keep(self, entry: Entry, job: Job, message: Message, packed: _Packed) -> bool:
+        """Remember a package that was just built; False when somebody else has the job."""
+        ours = jobs.is_ours(entry.tx, job)
+        if not packed.is_new:
+            return ours
+        parcel, notes = packed.parcel, packed.notes
+        if not ours:
+            self._context.blobs.discard(parcel.content)
+            return False
+        package = Document("sbd.zip", "application/zip", parcel.content)
+        messages.add_documents(entry.tx, message.row_id, [package], Role.PACKAGE, md5=parcel.md5)
+        if notes:
+            log.warning("message_id=%s: %s", message.message_id, "; ".join(notes))
+            known = messages.get(entry.tx, message.row_id).warnings
+            new = [note for note in notes if note not in known]
+            messages.change(entry.tx, message.row_id, warnings=[*known, *new])
+        return True
 
     def _sent(self, job: Job, message: Message, transfer: str, circuit: Circuit | None) -> None:
         with self._ledger.entry() as entry:
@@ -157,23 +201,19 @@ class Outbound:
 
     # --- packages ---------------------------------------------------------------------
 
-    def _parcel(self, message: Message) -> Parcel:
+    def _package(self, message: Message) -> _Packed:
         """The package of a message; built once, so that every attempt sends the same."""
         blobs = self._context.blobs
         with self._context.database.read() as tx:
-            built = messages.package(tx, message.row_id, blobs)
-        if built is None:
-            built = self._build(message)
-        content, md5 = built
-        assert message.transport_ref is not None, "outgoing messages have a reference"
-        return Parcel(message.sender, message.receiver, message.transport_ref, content, md5)
+            kept = messages.package(tx, message.row_id, blobs)
+            if kept is None:
+                documents = messages.documents(tx, message.row_id, blobs, Role.METADATA, Role.FILE)
+        if kept is not None:
+            return _Packed(_parcel(message, *kept))
+        return self._build(message, documents)
 
-    def _build(self, message: Message) -> tuple[Blob, str]:
+    def _build(self, message: Message, documents: Sequence[Document]) -> _Packed:
         context = self._context
-        with context.database.read() as tx:
-            documents = messages.documents(
-                tx, message.row_id, context.blobs, Role.METADATA, Role.FILE
-            )
         # An avtalt may come without files, but never goes to somebody who is unknown.
         asked = documents or message.kind is Kind.OTHER
         certificate = self._receiver_certificate(message) if asked else None
@@ -190,22 +230,14 @@ class Outbound:
                     receiver_certificate=certificate,
                 )
             content = context.blobs.adopt(scratch, built.size, built.sha256)
-        package = Document("sbd.zip", "application/zip", content)
-        with self._ledger.entry() as entry:
-            messages.add_documents(entry.tx, message.row_id, [package], Role.PACKAGE, md5=built.md5)
-            if notes:
-                log.warning("message_id=%s: %s", message.message_id, "; ".join(notes))
-                known = messages.get(entry.tx, message.row_id).warnings
-                new = [note for note in notes if note not in known]
-                messages.change(entry.tx, message.row_id, warnings=[*known, *new])
-        return content, built.md5
+        return _Packed(_parcel(message, content, built.md5), is_new=True, notes=tuple(notes))
 
     def _receiver_certificate(self, message: Message) -> x509.Certificate:
         recipient = self._context.addresses.find(message.receiver, message.process)
         if recipient.certificate_pem is None:
             raise CannotHandle(f"the registry has no certificate for {message.receiver}")
         try:
-            return x509.load_pem_x509_certificate(recipient.certificate_pem.encode())
+            return _certificate(recipient.certificate_pem)
         except ValueError as error:
             raise CertificateUnusable(
                 f"the registry's certificate for {message.receiver} cannot be read"
@@ -243,3 +275,13 @@ class Outbound:
         with content.content.open() as stream:
             said: dict[str, Any] = json.load(stream)
         return said
+
+
+@lru_cache(maxsize=256)  # the same few receivers get most letters
+def _certificate(pem: str) -> x509.Certificate:
+    return x509.load_pem_x509_certificate(pem.encode())
+
+
+def _parcel(message: Message, content: Blob, md5: str) -> Parcel:
+    assert message.transport_ref is not None, "outgoing messages have a reference"
+    return Parcel(message.sender, message.receiver, message.transport_ref, content, md5)

@@ -115,11 +115,13 @@ class Workers:
         return not any(thread.is_alive() for thread in self._threads)
 
     def _work(self, task: Task, act: Callable[[Job], None]) -> None:
+        claimed: list[Job] = []
         while not self._stopping.is_set():
             edition = self._ledger.news.edition(task)
-            claimed: list[Job] = []
+            # After one job there is often another; only at rest is no write lock taken in vain.
+            at_rest, claimed = not claimed, []
             try:
-                claimed = self._claim(task)
+                claimed = self._claim(task, look_first=at_rest)
             except SQLAlchemyError as error:
                 log.error("the database does not answer; tried again: %s", error)
             for job in claimed:
@@ -140,11 +142,12 @@ class Workers:
             except SQLAlchemyError:
                 log.error("job %s is tried again when its lease ends", job.id)
 
-    def _claim(self, task: Task) -> list[Job]:
+    def _claim(self, task: Task, *, look_first: bool) -> list[Job]:
         now = self._context.now()
-        with self._context.database.read() as tx:
-            if not jobs.any_due(tx, task, now):
-                return []
+        if look_first:
+            with self._context.database.read() as tx:
+                if not jobs.any_due(tx, task, now):
+                    return []
         with self._context.database.write() as tx:
             return jobs.claim(tx, task, now, lease=self._held.lease)
 

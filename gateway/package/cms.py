@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from asn1crypto import algos, cms, core
 from cryptography import x509
@@ -107,6 +108,7 @@ class EnvelopeWriter:
         self._write(b"".join(parts))
 
 
+@lru_cache(maxsize=256)  # the same few receivers get most letters
 def check_receiver_certificate(certificate: x509.Certificate) -> RSAPublicKey:
     """The key to encrypt for; raises `CertificateUnusable` (dpo-packaging 6).
 

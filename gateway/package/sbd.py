@@ -249,7 +249,7 @@ def write_sbd(sbd: Sbd) -> bytes:
         },
         sbd.type: _message(sbd),
     }
-    return json.dumps(root, ensure_ascii=False, indent=2).encode()
+    return json.dumps(root, ensure_ascii=False).encode()
 
 
 def _check_writable(sbd: Sbd) -> None:

@@ -25,16 +25,19 @@ class Trouble:
     waiting: int
 
 
+_FIND = sa.select(circuit.c.outages, circuit.c.since, circuit.c.probe_at).where(
+    circuit.c.name == sa.bindparam("called")
+)
+_FIND_LOCKED = _FIND.with_for_update()
+
+
 def find(tx: Connection, name: str, *, lock: bool = False) -> Circuit | None:
     """None when the neighbour was there the last time.
 
     `lock`: nobody closes it before this transaction has ended, so that what begins to
     wait in it is not forgotten.
     """
-    asked = sa.select(circuit.c.outages, circuit.c.since, circuit.c.probe_at).where(
-        circuit.c.name == name
-    )
-    row = tx.execute(asked.with_for_update() if lock else asked).first()
+    row = tx.execute(_FIND_LOCKED if lock else _FIND, {"called": name}).first()
     return None if row is None else Circuit(*row)
 
 

@@ -93,6 +93,17 @@ def test_who_lost_the_lease_while_announcing_uploads_nothing(
     assert by_id[late[0]] == "Initialized"
 
 
+def test_what_could_not_be_announced_is_not_packed_again(troubled: Pair) -> None:
+    """A new package would have another checksum, and so would what is announced."""
+    network = troubled.demo.network
+    before = len(network.requests)
+    network.fault("initialize", status=503, times=2, body="{}")
+    arrives_once(troubled, send(troubled))
+    announced = [one for one in list(network.requests)[before:] if one.call == "initialize"]
+    refused = {one.request_md5 for one in announced if one.status == 503}
+    assert refused <= {one.request_md5 for one in announced if one.status < 300}
+
+
 @pytest.mark.parametrize("call", ["token", "exchange", "initialize", "upload", "process"])
 @pytest.mark.parametrize("status", [500, 503])
 def test_a_service_that_is_down_for_a_moment_delays_and_loses_nothing(
