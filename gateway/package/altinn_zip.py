@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 import struct
 import uuid
@@ -28,6 +27,7 @@ from gateway.errors import (
 from gateway.model import Document
 from gateway.package.asice import parse_xml, read_container, write_container
 from gateway.package.cms import Envelope, EnvelopeWriter
+from gateway.package.digests import Digests
 from gateway.package.identity import Identity
 from gateway.package.limits import DEFAULT_LIMITS, Limits
 from gateway.package.media import media_type
@@ -93,33 +93,32 @@ def build_package(
     header = write_sbd(sbd)
     moment = signed_at or sbd.created
     assert moment is not None  # write_sbd refuses an SBD without creation time
-    md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
+    with Digests() as digests:
 
-    def write(data: bytes | memoryview) -> None:
-        md5.update(data)
-        sha256.update(data)
-        target.write(data)
+        def write(data: bytes | memoryview) -> None:
+            digests.update(data)
+            target.write(data)
 
-    package = ZipWriter(write, moment)
-    package.deflated(SBD_ENTRY, header)
-    if documents:
-        if signer is None or receiver_certificate is None:
-            raise ValueError("documents need a signer and a receiver's certificate")
-        _check_dates(receiver_certificate, moment)
-        entry = package.entry(ASIC_ENTRY, level=0)  # ciphertext does not shrink
-        envelope = EnvelopeWriter(entry.write, receiver_certificate, random_bytes)
-        write_container(
-            envelope.write,
-            _manifest(sbd, documents[0]),
-            documents,
-            signer=signer,
-            signed_at=moment,
-            signature_id=str(uuid.UUID(bytes=random_bytes(16), version=4)),
-        )
-        envelope.close()
-        entry.close()
-    size = package.finish()
-    return Built(size, md5.hexdigest(), sha256.hexdigest())
+        package = ZipWriter(write, moment)
+        package.deflated(SBD_ENTRY, header)
+        if documents:
+            if signer is None or receiver_certificate is None:
+                raise ValueError("documents need a signer and a receiver's certificate")
+            _check_dates(receiver_certificate, moment)
+            entry = package.entry(ASIC_ENTRY, level=0)  # ciphertext does not shrink
+            envelope = EnvelopeWriter(entry.write, receiver_certificate, random_bytes)
+            write_container(
+                envelope.write,
+                _manifest(sbd, documents[0]),
+                documents,
+                signer=signer,
+                signed_at=moment,
+                signature_id=str(uuid.UUID(bytes=random_bytes(16), version=4)),
+            )
+            envelope.close()
+            entry.close()
+        size = package.finish()
+    return Built(size, digests.md5, digests.sha256)
 
 
 def size_at_most(sizes: Sequence[int]) -> int:

@@ -70,6 +70,13 @@ def packed(sender: Identity, receiver: Identity, documents: list[Document] = DOC
     return package
 
 
+def test_the_digests_of_a_large_package_are_those_of_its_bytes(
+    sender: Identity, receiver: Identity
+) -> None:
+    for size in (1024 * 1024, 5_000_000):
+        packed(sender, receiver, [document("stor.pdf", b"%PDF-1.7" * (size // 8))])
+
+
 def test_what_is_packed_can_be_opened(
     sender: Identity, receiver: Identity, spool: MemorySpool
 ) -> None:
