@@ -142,6 +142,7 @@ def test_a_receipt_seen_after_a_lost_answer_spares_the_archive_a_second_copy(pai
         pair.b.orgnr, [("a.txt", "text/plain", b"tapt svar")]
     )
     until(lambda: Status.LEVERT in timeline(pair.a, conversation_id))
+    until(lambda: receipts(pair.a, conversation_id))  # it may come after the status
     assert len(filed(pair.b, conversation_id)) == 1
     assert len(receipts(pair.a, conversation_id)) == 1
 
