@@ -94,7 +94,9 @@ class Listener:
         if self._closing.is_set():
             return
         deadline = time.monotonic() + timeout
-        servers = [part for part in self._map.values() if isinstance(part, BaseWSGIServer)]
+        # Copied first: the loop's thread opens and closes connections meanwhile.
+        parts = list(self._map.values())
+        servers = [part for part in parts if isinstance(part, BaseWSGIServer)]
         for server in servers:
             server.accepting = False
         self._dispatcher.shutdown(timeout=timeout)
