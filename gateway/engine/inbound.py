@@ -295,7 +295,7 @@ class Inbound:
                 sbd.sender,
             )
             return
-        known = {one.status for one in messages.events(entry.tx, original.row_id)}
+        known = set(messages.statuses(entry.tx, original.row_id))
         if Status((sbd.status or "").upper()) not in known:
             entry.record(original, fact)
 

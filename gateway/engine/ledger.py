@@ -177,9 +177,9 @@ class Entry:
         if consequence.status is not None:
             messages.lock(self.tx, message.row_id)
             event = Event(self.now, consequence.status, description)
-            messages.add_event(self.tx, message.row_id, event)
-            known = [one.status for one in messages.events(self.tx, message.row_id)]
-            messages.change(self.tx, message.row_id, state=derived_state(since_retry(known)))
+            known = [*messages.statuses(self.tx, message.row_id), event.status]
+            state = derived_state(since_retry(known))
+            messages.add_event(self.tx, message.row_id, event, state=state)
             self.happened.append((message, event))
         self._ask_for([message], fact)
         self._follow(message, fact, description, answer)

@@ -71,7 +71,7 @@ class Outbound:
         """One attempt. Every outcome is recorded; raises nothing of `GatewayError`."""
         with self._context.database.read() as tx:
             message = messages.get(tx, job.message)
-            sent = Status.SENDT in {one.status for one in messages.events(tx, job.message)}
+            sent = Status.SENDT in messages.statuses(tx, job.message)
             transfer = jobs.open_transfer(tx, job.message)
             circuit = circuits.find(tx, way_to_receiver(message))
         watching = sent and transfer is not None

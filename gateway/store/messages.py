@@ -156,8 +156,10 @@ def get(tx: Connection, row_id: int) -> Message:
 def lock(tx: Connection, row_id: int) -> None:
     """Let no other transaction judge this message before ours has ended.
 
-    SQLite has one writer at a time anyway and ignores it.
+    SQLite has one writer at a time anyway.
     """
+    if tx.dialect.name == "sqlite":
+        return
     tx.execute(
         sa.select(message.c.id).where(message.c.id == row_id).with_for_update(key_share=True)
     )
@@ -221,7 +223,13 @@ def select(tx: Connection, *where: sa.ColumnElement[bool], limit: int = 1000) ->
 
 def change(tx: Connection, row_id: int, **columns: Any) -> None:
     """Set columns of a stored message."""
-    tx.execute(message.update().where(message.c.id == row_id).values(**columns))
+    tx.execute(_changing(tuple(columns)), {**columns, "changed": row_id})
+
+
+@cache
+def _changing(columns: tuple[str, ...]) -> sa.Update:
+    values = {name: sa.bindparam(name) for name in columns}
+    return message.update().where(message.c.id == sa.bindparam("changed")).values(values)
 
 
 def keep_answer(tx: Connection, row_id: int, answer: AppReceipt) -> None:
@@ -247,10 +255,20 @@ def begin_timelines(tx: Connection, first: Iterable[tuple[int, Event]]) -> None:
         tx.execute(_INSERT_EVENT, values)
 
 
-def add_event(tx: Connection, row_id: int, new: Event) -> None:
-    """Append to the timeline."""
+def add_event(tx: Connection, row_id: int, new: Event, **columns: Any) -> None:
+    """Append to the timeline, and set `columns` of the message."""
     begin_timelines(tx, [(row_id, new)])
-    change(tx, row_id, updated=new.at)
+    change(tx, row_id, updated=new.at, **columns)
+
+
+_STATUSES = (
+    sa.select(event.c.status).where(event.c.message == sa.bindparam("of")).order_by(event.c.id)
+)
+
+
+def statuses(tx: Connection, row_id: int) -> list[Status]:
+    """Those of the timeline, in its order."""
+    return [Status(one) for one in tx.execute(_STATUSES, {"of": row_id}).scalars()]
 
 
 def events(tx: Connection, row_id: int) -> list[Event]:
