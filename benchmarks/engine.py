@@ -26,12 +26,15 @@ from pathlib import Path
 
 from growth import measure_growth
 
-from gateway.model import Direction, Document, Event, Status
+from gateway.engine.context import Books, Policy, Served
+from gateway.engine.ledger import Ledger
+from gateway.engine.new_letters import NewLetter, NewLetters
+from gateway.model import Direction, Document, Status
 from gateway.store import jobs, messages
 from gateway.store.blobs import BlobStore
 from gateway.store.database import Database
 from gateway.store.jobs import Task
-from gateway.store.messages import Kind, Message, Role
+from gateway.store.messages import Kind, Message
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 from postgresql_cluster import Cluster, server_programs
@@ -63,23 +66,24 @@ def letter(number: int = 0, state: Status = Status.OPPRETTET) -> Message:
 # --- intake ---------------------------------------------------------------------------
 
 
-def accept(database: Database, blobs: BlobStore) -> None:
-    """What the engine does for a letter with one document, after reading it."""
-    bundle = blobs.bundle()
-    contents = []
-    for data in (LETTER, LETTER[:3000]):
-        writer = bundle.create()
-        writer.write(data)
-        contents.append(writer.commit())
-    blobs.keep(contents)
-    with database.write() as tx:
-        stored = messages.add(tx, letter())
-        messages.begin_timelines(tx, [(stored.row_id, Event(now(), Status.OPPRETTET))])
-        jobs.add(tx, stored.row_id, Task.SEND, now())
-        jobs.add(tx, stored.row_id, Task.EXPIRE, now() + timedelta(hours=24))
+def accepting(database: Database, blobs: BlobStore) -> Callable[[], None]:
+    """What the engine does for a letter with one document, once it is read and translated."""
+    policy = Policy((Served("910077473", "p360"),), "urn:benchmark")
+    letters = NewLetters(Ledger(Books(database=database, blobs=blobs, policy=policy)))
+
+    def accept() -> None:
+        bundle = blobs.bundle()
+        contents = []
+        for data in (LETTER, LETTER[:3000]):
+            writer = bundle.create()
+            writer.write(data)
+            contents.append(writer.commit())
+        blobs.keep(contents)
         metadata = Document("arkivmelding.xml", "text/xml", contents[1])
-        messages.add_documents(tx, stored.row_id, [metadata], Role.METADATA)
-        messages.add_documents(tx, stored.row_id, [Document("b", "text/plain", contents[0])])
+        file = Document("b", "text/plain", contents[0])
+        letters.store(NewLetter(letter(), str(uuid.uuid4()), metadata, (file,)))
+
+    return accept
 
 
 class Floor:
@@ -140,12 +144,12 @@ def crowd(act: Callable[[], None], callers: int, seconds: float) -> tuple[float,
 
 
 def measure_intake(database: Database, folder: Path, rounds: int) -> None:
-    blobs = BlobStore(folder / "blobs")
+    accept = accepting(database, BlobStore(folder / "blobs"))
     floor = Floor(folder / "floor")
     ratios, floors, ours = [], [], []
     for _ in range(rounds):
         floors.append(rate(floor.accept, 0.25))
-        ours.append(rate(lambda: accept(database, blobs), 0.25))
+        ours.append(rate(accept, 0.25))
         ratios.append(ours[-1] / floors[-1])
     print(
         f"accept, 1 caller: {statistics.median(ours):.0f}/s, floor"
@@ -154,7 +158,7 @@ def measure_intake(database: Database, folder: Path, rounds: int) -> None:
     )
     alone = statistics.median(ours)
     for callers in (8, 32):
-        speed, took = crowd(lambda: accept(database, blobs), callers, 3.0)
+        speed, took = crowd(accept, callers, 3.0)
         p50, p99 = took[len(took) // 2], took[len(took) * 99 // 100]
         print(
             f"accept, {callers} callers: {speed:.0f}/s ({speed / alone:.1f} times one caller),"
@@ -210,7 +214,7 @@ def main() -> None:
                 Database(cluster.new_database() if cluster else f"sqlite:///{folder / name}.db")
                 for name in ("small", "middle", "large")
             ]
-            measure_growth(databases, folder, options.rows, accept)
+            measure_growth(databases, folder, options.rows, accepting)
             for one in databases:
                 one.close()
         finally:

@@ -30,7 +30,7 @@ OURS = "910077473"
 LEASE = timedelta(minutes=1)
 _CHUNK = 20_000
 
-Accept = Callable[[Database, BlobStore], None]
+Accepting = Callable[[Database, BlobStore], Callable[[], None]]
 
 
 def now() -> datetime:
@@ -135,7 +135,9 @@ def fill(database: Database, waiting: int, finished: int) -> Known:
     )
 
 
-def measure_growth(databases: Sequence[Database], folder: Path, rows: int, accept: Accept) -> None:
+def measure_growth(
+    databases: Sequence[Database], folder: Path, rows: int, accepting: Accepting
+) -> None:
     """The same questions to a database with 1 000 messages, to one with as many as are
     looked through for what no index knows, and to one with a long history."""
     sizes = [(100, 900), (1000, LOOKED_THROUGH), (max(rows // 10, 1), rows)]
@@ -143,7 +145,7 @@ def measure_growth(databases: Sequence[Database], folder: Path, rows: int, accep
     for number, (database, (waiting, finished)) in enumerate(zip(databases, sizes, strict=True)):
         started = time.monotonic()
         known = fill(database, waiting, finished)
-        acts.append(questions(database, folder / str(number), known, accept))
+        acts.append(questions(database, folder / str(number), known, accepting))
         took = time.monotonic() - started
         print(f"{waiting} waiting and {finished} finished messages made in {took:.0f} s")
     print(f"  {'milliseconds with messages':32} {'1 000':>8} {LOOKED_THROUGH:8} {rows:8}   ratios")
@@ -157,7 +159,7 @@ def measure_growth(databases: Sequence[Database], folder: Path, rows: int, accep
 
 
 def questions(
-    database: Database, folder: Path, known: Known, accept: Accept
+    database: Database, folder: Path, known: Known, accepting: Accepting
 ) -> dict[str, Callable[[], object]]:
     """What is asked all day."""
     blobs = BlobStore(folder)
@@ -195,7 +197,7 @@ def questions(
     return {
         "claim 1": lambda: claim(1),
         "claim 10": lambda: claim(10),
-        "accept": lambda: accept(database, blobs),
+        "accept": accepting(database, blobs),
         "poll, something due": reading(lambda tx: jobs.any_due(tx, Task.SEND, now())),
         "poll, nothing due": reading(lambda tx: jobs.any_due(tx, Task.DELIVER, now())),
         "status by id": reading(status),
