@@ -103,13 +103,12 @@ class Listener:
         # What workers left in output buffers is written by the loop.
         while self._has_output() and time.monotonic() < deadline:
             time.sleep(0.01)
+        self._closing.set()
         if self._thread.is_alive():
-            # Run in the loop's thread, so that nobody writes to a trigger it has closed.
-            servers[0].trigger.pull_trigger(self._closing.set)
+            servers[0].trigger.pull_trigger()
             self._thread.join(timeout=5)
-        else:
-            self._closing.set()
-            wasyncore.close_all(self._map)
+        # Not by the loop itself: it might close the trigger while it is being pulled here.
+        wasyncore.close_all(self._map, ignore_all=True)
 
     def _has_output(self) -> bool:
         return any(channel.total_outbufs_len for channel in self._channels())
@@ -126,4 +125,3 @@ class Listener:
             if now - looked >= _TICK:
                 self._slow_senders.look(self._channels(), now)
                 looked = now
-        wasyncore.close_all(self._map, ignore_all=True)
