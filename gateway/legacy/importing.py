@@ -77,8 +77,9 @@ class Import:
 _PLACEHOLDER = re.compile(r"\$\{([^${}:]+)(?::([^${}]*))?\}")
 _REPORTEE = re.compile(r"difi\.move\.dpo\.reportees(?:\[(\d+)\])?(?:\.(orgid|name))?")
 _LARGEST_REQUEST = 2 * 1024**3
-_LARGEST_PACKAGE = 1024**3
 """The default of ``listen.max_request_bytes``."""
+_LARGEST_PACKAGE = 1024**3
+"""The default of ``network.max_package_bytes``."""
 _JKS = ("jks", "keystore")
 _PKCS12 = ("p12", "pfx", "pem")
 
