@@ -46,6 +46,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import StrEnum
+from typing import TypeVar
 
 from gateway.model import AppReceipt, ReceiptType, StatusMessage
 
@@ -499,6 +500,19 @@ class SettingsWrong(ConfigurationError):
     def __init__(self, file: str, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)
         super().__init__("\n  ".join((f"{file}:", *self.problems)))
+
+
+Raised = TypeVar("Raised", bound=BaseException)
+
+
+def own_copy(error: Raised) -> Raised:
+    """The same for another thread: who raises an exception writes a traceback into it.
+
+    Made without calling its class, which may want other arguments than it keeps.
+    """
+    copy = type(error).__new__(type(error), *error.args)
+    copy.__dict__.update(error.__dict__)
+    return copy
 
 
 def _noted(problem: str) -> tuple[type[GatewayError], str]:

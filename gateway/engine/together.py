@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 import threading
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
+
+from gateway.errors import own_copy
 
 Wish = TypeVar("Wish")
 Outcome = TypeVar("Outcome")
@@ -49,8 +50,7 @@ class Together(Generic[Wish, Outcome]):
             while mine.is_open:
                 self._serve()
         if mine.error is not None:
-            # Each caller raises his own: tracebacks are written into exceptions.
-            raise copy.copy(mine.error) from mine.error
+            raise own_copy(mine.error) from mine.error
         return mine.outcomes[0]
 
     def _serve(self) -> None:

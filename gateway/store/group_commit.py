@@ -8,7 +8,6 @@ commit (performance 2.4). Nobody returns before the commit that holds his work.
 
 from __future__ import annotations
 
-import copy
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,8 @@ from contextlib import contextmanager
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
+
+from gateway.errors import own_copy
 
 _LARGEST = 64
 
@@ -64,7 +65,7 @@ class GroupCommit:
             # Even after a failure: what it saw of the others' work may not be durable yet.
             self._wait_for(batch)
         if batch.error is not None:
-            raise copy.copy(batch.error) from batch.error  # each his own, with his own traceback
+            raise own_copy(batch.error) from batch.error
 
     def _begin(self) -> _Batch:
         connection = self._engine.connect()

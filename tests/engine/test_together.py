@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from gateway.engine.together import Together
+from gateway.errors import ArchiveFault
 
 
 class Busy:
@@ -71,6 +72,16 @@ def test_a_failure_reaches_everybody_as_an_exception_of_his_own() -> None:
     errors = [one.exception() for one in others]
     assert [str(error) for error in errors] == ["[Errno 28] No space left on device"] * 3
     assert len({id(error) for error in errors}) == 3
+
+
+def test_an_exception_with_more_to_it_than_its_text_arrives_whole() -> None:
+    def fail(numbers: Sequence[int]) -> Sequence[int]:
+        raise ArchiveFault("HTTP 403", "no entry")
+
+    with pytest.raises(ArchiveFault, match="no entry") as caught:
+        Together(fail).do(1)
+    assert caught.value.fault_code == "HTTP 403"
+    assert isinstance(caught.value.__cause__, ArchiveFault)
 
 
 def test_it_goes_on_after_a_failure() -> None:

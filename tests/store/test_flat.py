@@ -167,6 +167,20 @@ def test_it_costs_the_same_with_a_long_history(
     assert long <= 1.5 * short + 3, f"{short} with {SHORT} messages, {long} with {LONG}"
 
 
+@pytest.mark.parametrize("ask", ["what needs a person", "what needs attention"])
+def test_failures_that_were_handled_cost_nothing_any_more(tmp_path: Path, ask: str) -> None:
+    few, many = (Database(f"sqlite:///{tmp_path / name}.db") for name in ("few", "many"))
+    for database in (few, many):
+        fill(database, SHORT)
+    with many.write() as tx:
+        handled = {"state": Status.FEIL, "handled": NOW}
+        tx.execute(message.update().where(message.c.id <= SHORT - 100).values(**handled))
+    before, now = (steps(one, ASKED[ask]) for one in (few, many))
+    assert now <= 1.5 * before + 3
+    for database in (few, many):
+        database.close()
+
+
 # --- what is bounded says so ----------------------------------------------------------
 
 LENGTH = 300
