@@ -512,6 +512,7 @@ def own_copy(error: Raised) -> Raised:
     """
     copy = type(error).__new__(type(error), *error.args)
     copy.__dict__.update(error.__dict__)
+    copy.__cause__ = error
     return copy
 
 

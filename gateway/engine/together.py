@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from typing import Generic, TypeVar
 
 from gateway.errors import own_copy
@@ -12,19 +13,6 @@ Wish = TypeVar("Wish")
 Outcome = TypeVar("Outcome")
 
 _MOST = 64
-
-
-class _Ticket(Generic[Wish, Outcome]):
-    """One caller's wish, and what became of it."""
-
-    def __init__(self, wish: Wish) -> None:
-        self.wish = wish
-        self.outcomes: list[Outcome] = []
-        self.error: BaseException | None = None
-
-    @property
-    def is_open(self) -> bool:
-        return not self.outcomes and self.error is None
 
 
 class Together(Generic[Wish, Outcome]):
@@ -39,28 +27,27 @@ class Together(Generic[Wish, Outcome]):
         self._act = act
         self._turn = threading.Lock()
         self._lock = threading.Lock()
-        self._tickets: list[_Ticket[Wish, Outcome]] = []
+        self._waiting: list[tuple[Wish, Future[Outcome]]] = []
 
     def do(self, wish: Wish) -> Outcome:
         """The outcome of `wish`. Raises what `act` raised for those that it was done with."""
-        mine: _Ticket[Wish, Outcome] = _Ticket(wish)
+        mine: Future[Outcome] = Future()
         with self._lock:
-            self._tickets.append(mine)
+            self._waiting.append((wish, mine))
         with self._turn:
-            while mine.is_open:
+            while not mine.done():
                 self._serve()
-        if mine.error is not None:
-            raise own_copy(mine.error) from mine.error
-        return mine.outcomes[0]
+        return mine.result()
 
     def _serve(self) -> None:
         with self._lock:
-            batch, self._tickets = self._tickets[:_MOST], self._tickets[_MOST:]
+            batch, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]
         try:
-            outcomes = self._act([ticket.wish for ticket in batch])
-        except BaseException as error:  # noqa: BLE001 - nobody may wait for ever
-            for ticket in batch:
-                ticket.error = error
+            outcomes = self._act([wish for wish, _ in batch])
+            served = list(zip(batch, outcomes, strict=True))
+        except BaseException as error:  # noqa: BLE001 - raised again where it was asked
+            for _, one in batch:
+                one.set_exception(own_copy(error))
             return
-        for ticket, outcome in zip(batch, outcomes, strict=True):
-            ticket.outcomes.append(outcome)
+        for (_, one), outcome in served:
+            one.set_result(outcome)

@@ -65,7 +65,7 @@ class GroupCommit:
             # Even after a failure: what it saw of the others' work may not be durable yet.
             self._wait_for(batch)
         if batch.error is not None:
-            raise own_copy(batch.error) from batch.error
+            raise own_copy(batch.error)
 
     def _begin(self) -> _Batch:
         connection = self._engine.connect()

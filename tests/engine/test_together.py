@@ -33,7 +33,7 @@ class Busy:
         asked = [callers.submit(self.together.do, 0)]
         assert self._at_work.wait(30)
         asked += [callers.submit(self.together.do, number) for number in range(1, others + 1)]
-        while len(self.together._tickets) < others:
+        while len(self.together._waiting) < others:
             assert not any(one.done() for one in asked)
         self._may_go_on.set()
         return asked
@@ -82,6 +82,14 @@ def test_an_exception_with_more_to_it_than_its_text_arrives_whole() -> None:
         Together(fail).do(1)
     assert caught.value.fault_code == "HTTP 403"
     assert isinstance(caught.value.__cause__, ArchiveFault)
+
+
+def test_an_act_that_forgets_somebody_fails_for_everybody() -> None:
+    busy = Busy(lambda numbers: squares(numbers) if 0 in numbers else [])
+    with ThreadPoolExecutor(4) as callers:
+        first, *others = busy.ask(callers, others=3)
+    assert first.result() == 0
+    assert [type(one.exception()) for one in others] == [ValueError] * 3
 
 
 def test_it_goes_on_after_a_failure() -> None:

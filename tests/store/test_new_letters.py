@@ -84,7 +84,7 @@ class Node:
             asked = []
             for number, letter in enumerate(letters, start=1):
                 asked.append(callers.submit(self.letters.store, letter))
-                while len(self.letters._together._tickets) < number:
+                while len(self.letters._together._waiting) < number:
                     assert not asked[-1].done()
             self._may_go_on.set()
         first.result()
